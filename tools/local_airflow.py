@@ -1,0 +1,263 @@
+"""A real Airflow on this machine, without Docker: four processes, SQLite, a home folder of its own.
+
+    with LocalAirflow(Path(".run/mine"), [Path("dags_examples")]) as airflow:
+        run_id = airflow.rest.trigger("wan_demo")
+        airflow.rest.wait_for_run("wan_demo", run_id)
+
+Everything stops when the block is left. Components can be killed, frozen and restarted one by one, which is
+what the crash tests do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from tools.airflow_rest import AirflowRest, AirflowWaitTimeout, wait_until
+from tools.process_family import ProcessFamily, send, session_members
+
+COMPONENTS: Mapping[str, Sequence[str]] = {
+    "api-server": ["api-server"],
+    # Log servers would bind fixed ports; the API server reads the log files from disk.
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+
+
+class LocalAirflow:
+    """Starts, watches and stops one Airflow.
+
+    `home` is wiped at the start unless `keep_home`. `dag_folders` become one DAG bundle each. `env` is added
+    last to the environment of every component. `parallelism` is the number of tasks that run at once.
+    `refresh_seconds` is how often DAG folders are looked through.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        dag_folders: Sequence[Path],
+        *,
+        env: Mapping[str, str] | None = None,
+        parallelism: int = 4,
+        refresh_seconds: int = 5,
+        keep_home: bool = False,
+        family: ProcessFamily | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.home = home.resolve()
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.rest = AirflowRest(self.url)
+        self._dag_folders = [folder.resolve() for folder in dag_folders]
+        self._extra_env = dict(env or {})
+        self._parallelism = parallelism
+        self._refresh_seconds = refresh_seconds
+        self._keep_home = keep_home
+        self._family = family or ProcessFamily()
+        self._say = say
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._jwt_secret = secrets.token_urlsafe(64)
+
+    # -- life ---------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:  # Ctrl-C while it starts must not leave processes either
+            self.stop(grace=0)
+            raise
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def start(self, timeout: float = 180) -> Self:
+        """Create the database, start all components and wait until they report as healthy."""
+        if not self._keep_home:
+            shutil.rmtree(self.home, ignore_errors=True)
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self._say("creating the metadata database")
+        # Also writes airflow.cfg with the Fernet key, for which components started together would race.
+        migrate = self._spawn("db-migrate", ["db", "migrate"])
+        if migrate.wait(timeout):
+            raise RuntimeError(f"airflow db migrate failed\n{self.component_log('db-migrate')}")
+        self._say("starting API server, scheduler, DAG processor and triggerer")
+        for component in COMPONENTS:
+            self.start_component(component)
+        self.wait_until_healthy(timeout)
+        return self
+
+    def wait_until_healthy(self, timeout: float = 120) -> None:
+        """Wait until every component reports; fails at once, with its log, when one has ended."""
+
+        def healthy() -> bool:
+            for component, process in self._running.items():
+                if process.poll() is not None:
+                    log = self.component_log(component)
+                    raise RuntimeError(f"airflow {component} ended with {process.returncode}\n{log}")
+            return not self.rest.unhealthy()
+
+        try:
+            wait_until(healthy, timeout, "Airflow is healthy", every=0.5)
+        except AirflowWaitTimeout as error:
+            raise AirflowWaitTimeout(
+                f"{error}; waiting for {self.rest.unhealthy()}; logs in {self.logs}"
+            ) from None
+
+    def stop(self, grace: float = 10) -> None:
+        """End every process; running tasks get `grace` seconds."""
+        self.rest.close()
+        self._family.stop(grace)
+        self._running.clear()
+
+    # -- components ---------------------------------------------------------------------------------------
+
+    def start_component(self, component: str, alias: str | None = None) -> int:
+        """Start a component, or one more of its kind under the name `alias`; returns its pid."""
+        name = alias or component
+        if name in self._running:
+            raise ValueError(f"{name} is already running")
+        self._running[name] = self._spawn(name, COMPONENTS[component])
+        return self._running[name].pid
+
+    def kill(self, component: str) -> None:
+        """SIGKILL a component with everything it has forked, the running tasks of a scheduler included."""
+        self._family.kill(self._running.pop(component))
+
+    def terminate(self, component: str, grace: float = 10) -> None:
+        """SIGTERM a component and wait until it and its children are gone."""
+        self._family.terminate([self._running.pop(component)], grace)
+
+    def freeze(self, component: str) -> None:
+        """SIGSTOP a component and its children: alive, but it does nothing, like a stalled machine."""
+        send(self.pids(component), signal.SIGSTOP)
+
+    def thaw(self, component: str) -> None:
+        send(self.pids(component), signal.SIGCONT)
+
+    def pids(self, component: str) -> list[int]:
+        """The component's process and all that it has forked."""
+        return session_members([self._running[component].pid])
+
+    def worker_pids(self) -> list[int]:
+        """LocalExecutor workers: they live on between tasks, and supervise the task that they run."""
+        return [
+            pid for pid in self.pids("scheduler") if _title(pid).startswith("airflow worker -- LocalExecutor")
+        ]
+
+    def task_pid(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> int | None:
+        """The process in which this task instance's own code runs now, if it does."""
+        title = f"airflow worker -- {self.rest.task(dag_id, run_id, task_id, map_index)['id']}"
+        return next((pid for pid in self.pids("scheduler") if _title(pid) == title), None)
+
+    def component_log(self, name: str, lines: int = 60) -> str:
+        """The last lines that a component wrote."""
+        path = self.logs / f"{name}.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+
+    # -- what is on disk ----------------------------------------------------------------------------------
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the components' own logs (task logs are in `home/logs`)."""
+        return self.home / "components"
+
+    @property
+    def database(self) -> Path:
+        return self.home / "airflow.db"
+
+    def places_of(self, text: str) -> list[str]:
+        """Where a text (such as an API key) stands in the home folder: table columns, logs, all other files."""
+        skip = {self.database, *self.home.glob("airflow.db-*")}
+        files = [path for path in self.home.rglob("*") if path.is_file() and path not in skip]
+        found = [str(path) for path in files if text.encode() in path.read_bytes()]
+        return found + columns_containing(self.database, text)
+
+    # -- how a component is run ---------------------------------------------------------------------------
+
+    def _spawn(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        return self._family.spawn(
+            [sys.executable, "-m", "airflow", *arguments],
+            env=self.environment(),
+            log=self.logs / f"{name}.log",
+            cwd=self.home,
+        )
+
+    def environment(self) -> dict[str, str]:
+        """The variables of every component: this process's without its Airflow settings, plus ours."""
+        # Without byte code each of the many processes compiles Airflow again, and starts take twice as long.
+        dropped = ("AIRFLOW", "PYTHONDONTWRITEBYTECODE", "_AIRFLOW")
+        env = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
+        bundles = [
+            {
+                "name": folder.name,
+                "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+                "kwargs": {"path": str(folder), "refresh_interval": self._refresh_seconds},
+            }
+            for folder in self._dag_folders
+        ]
+        options = {
+            "CORE__DAGS_FOLDER": str(self._dag_folders[0]),
+            "CORE__LOAD_EXAMPLES": "False",
+            "CORE__PARALLELISM": str(self._parallelism),
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "CORE__TEST_CONNECTION": "Enabled",
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
+            "API__HOST": "127.0.0.1",
+            "API__PORT": self.url.rpartition(":")[2],
+            "API__BASE_URL": self.url,
+            "API__WORKERS": "1",
+            "API_AUTH__JWT_SECRET": self._jwt_secret,
+            "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+            "DAG_PROCESSOR__REFRESH_INTERVAL": str(self._refresh_seconds),
+            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": str(self._refresh_seconds),
+            "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
+            "USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+        env |= {f"AIRFLOW__{key}": value for key, value in options.items()}
+        env |= {
+            "AIRFLOW_HOME": str(self.home),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}",
+            "NO_PROXY": "127.0.0.1,localhost",  # a proxy must not see the tasks' calls to the API server
+            "no_proxy": "127.0.0.1,localhost",
+        }
+        return env | self._extra_env
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def columns_containing(database: Path, text: str) -> list[str]:
+    """`table.column` of every column of an SQLite database in which some row contains the text."""
+    found = []
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        tables = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
+        for (table,) in tables:
+            for column in [row[1] for row in connection.execute(f'pragma table_info("{table}")')]:
+                query = f'select 1 from "{table}" where instr(cast("{column}" as blob), ?) limit 1'
+                if connection.execute(query, (text.encode(),)).fetchone():
+                    found.append(f"{table}.{column}")
+    return found
+
+
+def _title(pid: int) -> str:
+    try:
+        return " ".join(psutil.Process(pid).cmdline()).strip()
+    except psutil.Error:
+        return ""
