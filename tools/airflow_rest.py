@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -11,6 +12,11 @@ import httpx
 T = TypeVar("T")
 Json = dict[str, Any]
 FINISHED = frozenset({"success", "failed"})
+# What every line of a task log carries, and the parts that are placed by hand.
+LOG_CONTEXT = frozenset(
+    {"timestamp", "level", "event", "logger", "error_detail", "filename", "lineno"}
+    | {"ti_id", "dag_id", "run_id", "task_id", "map_index", "try_number"}
+)
 TASK_FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
@@ -34,6 +40,7 @@ class AirflowRest:
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
+        self.triggered: list[tuple[str, str]] = []
         self._http = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
 
     def close(self) -> None:
@@ -65,22 +72,23 @@ class AirflowRest:
 
     # -- the installation ---------------------------------------------------------------------------------
 
-    def unhealthy(self) -> list[str]:
-        """Names of the components that do not report as healthy; all of them while nothing answers."""
-        components = ["metadatabase", "scheduler", "triggerer", "dag_processor"]
+    def heartbeats(self) -> dict[str, float]:
+        """The last sign of life by component (epoch seconds); one that never gave any is not in it."""
         try:
             response = self._http.get("/api/v2/monitor/health")
             response.raise_for_status()
-            health: Json = response.json()
-        except (httpx.HTTPError, ValueError):
-            return ["api-server", *components]
-        return [name for name in components if (health.get(name) or {}).get("status") != "healthy"]
+        except httpx.TransportError:
+            return {}
+        beats = {"api-server": time.time()}
+        for component in ("scheduler", "triggerer", "dag_processor"):
+            health = response.json().get(component) or {}
+            if beat := health.get(f"latest_{component}_heartbeat"):
+                beats[component.replace("_", "-")] = datetime.fromisoformat(beat).timestamp()
+        return beats
 
     def import_errors(self) -> dict[str, str]:
         """Stack trace by file name of the DAG files that could not be imported."""
-        return {
-            error["filename"]: error["stack_trace"] for error in self.get("/importErrors")["import_errors"]
-        }
+        return {error["filename"]: error["stack_trace"] for error in self.get("/importErrors")["import_errors"]}
 
     def create_connection(self, conn_id: str, **fields: Any) -> None:
         self.call("POST", "/connections", json={"connection_id": conn_id, **fields})
@@ -122,7 +130,9 @@ class AirflowRest:
         self.wait_for_dag(dag_id)
         self.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
         body = {"logical_date": None, "conf": dict(conf or {})}
-        return str(self.call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+        run_id = str(self.call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+        self.triggered.append((dag_id, run_id))
+        return run_id
 
     def run(self, dag_id: str, run_id: str) -> Json:
         return self._object(f"/dags/{dag_id}/dagRuns/{run_id}")
@@ -197,9 +207,7 @@ class AirflowRest:
         path = _task_path(dag_id, run_id, task_id, map_index)
         self.call("PATCH", path, json={"new_state": state})
 
-    def xcom(
-        self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1
-    ) -> Any:
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
         """A value that a task pushed; raises httpx.HTTPStatusError (404) when there is none."""
         path = f"{_task_path(dag_id, run_id, task_id)}/xcomEntries/{key}"
         return self.get(path, map_index=map_index, deserialize=True)["value"]
@@ -250,9 +258,10 @@ def _task_path(dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> s
 def _log_line(entry: Any) -> str:
     if isinstance(entry, str):
         return entry
-    known = ("timestamp", "level", "event", "logger", "error_detail")
-    fields = " ".join(f"{key}={value}" for key, value in entry.items() if key not in known)
+    fields = " ".join(f"{key}={value}" for key, value in entry.items() if key not in LOG_CONTEXT)
     line = f"{entry.get('timestamp') or ''} {entry.get('level') or ''} {entry['event']} {fields}".strip()
     for error in entry.get("error_detail") or []:
+        for frame in (error.get("frames") or [])[-6:]:
+            line += f"\n    {frame.get('filename')}:{frame.get('lineno')} in {frame.get('name')}"
         line += f"\n    {error.get('exc_type')}: {error.get('exc_value')}"
     return line

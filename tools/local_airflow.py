@@ -19,6 +19,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -35,6 +36,8 @@ COMPONENTS: Mapping[str, Sequence[str]] = {
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
+
+WORKER_TITLE = "airflow worker -- LocalExecutor"
 
 
 class LocalAirflow:
@@ -68,6 +71,7 @@ class LocalAirflow:
         self._family = family or ProcessFamily()
         self._say = say
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._since: dict[str, float] = {}
         self._jwt_secret = secrets.token_urlsafe(64)
 
     # -- life ---------------------------------------------------------------------------------------------
@@ -99,21 +103,26 @@ class LocalAirflow:
         return self
 
     def wait_until_healthy(self, timeout: float = 120) -> None:
-        """Wait until every component reports; fails at once, with its log, when one has ended."""
+        """Wait for a sign of life from every component since its start; fails at once when one has ended."""
 
         def healthy() -> bool:
             for component, process in self._running.items():
                 if process.poll() is not None:
                     log = self.component_log(component)
                     raise RuntimeError(f"airflow {component} ended with {process.returncode}\n{log}")
-            return not self.rest.unhealthy()
+            return not self.silent()
 
         try:
             wait_until(healthy, timeout, "Airflow is healthy", every=0.5)
         except AirflowWaitTimeout as error:
-            raise AirflowWaitTimeout(
-                f"{error}; waiting for {self.rest.unhealthy()}; logs in {self.logs}"
-            ) from None
+            where = f"silent: {self.silent()}; logs in {self.logs}"
+            raise AirflowWaitTimeout(f"{error}; {where}") from None
+
+    def silent(self) -> list[str]:
+        """The running components that have given no sign of life since they were started."""
+        beats = self.rest.heartbeats()
+        running = [component for component in COMPONENTS if component in self._running]
+        return [component for component in running if beats.get(component, 0) < self._since[component]]
 
     def stop(self, grace: float = 10) -> None:
         """End every process; running tasks get `grace` seconds."""
@@ -128,6 +137,7 @@ class LocalAirflow:
         name = alias or component
         if name in self._running:
             raise ValueError(f"{name} is already running")
+        self._since[name] = time.time()
         self._running[name] = self._spawn(name, COMPONENTS[component])
         return self._running[name].pid
 
@@ -146,20 +156,42 @@ class LocalAirflow:
     def thaw(self, component: str) -> None:
         send(self.pids(component), signal.SIGCONT)
 
+    def repair(self) -> None:
+        """Back to one running process of each kind, after whatever a test did."""
+        for name, process in list(self._running.items()):
+            self.thaw(name)
+            if name not in COMPONENTS or process.poll() is not None:
+                self.kill(name)
+        missing = [component for component in COMPONENTS if component not in self._running]
+        for component in missing:
+            self.start_component(component)
+        if missing:
+            self.wait_until_healthy()
+
     def pids(self, component: str) -> list[int]:
         """The component's process and all that it has forked."""
         return session_members([self._running[component].pid])
 
     def worker_pids(self) -> list[int]:
         """LocalExecutor workers: they live on between tasks, and supervise the task that they run."""
-        return [
-            pid for pid in self.pids("scheduler") if _title(pid).startswith("airflow worker -- LocalExecutor")
-        ]
+        return [pid for pid in self.pids("scheduler") if _title(pid).startswith(WORKER_TITLE)]
+
+    def busy_worker_pids(self) -> list[int]:
+        """The workers that are held by a task now."""
+        return [pid for pid in self.worker_pids() if not _title(pid).endswith("<idle>")]
 
     def task_pid(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> int | None:
         """The process in which this task instance's own code runs now, if it does."""
         title = f"airflow worker -- {self.rest.task(dag_id, run_id, task_id, map_index)['id']}"
         return next((pid for pid in self.pids("scheduler") if _title(pid) == title), None)
+
+    def wait_for_task_pid(
+        self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, timeout: float = 60
+    ) -> int:
+        """Wait until the task's own code runs in a process, and return its pid."""
+        return wait_until(
+            lambda: self.task_pid(dag_id, run_id, task_id, map_index), timeout, f"{task_id} runs", every=0.05
+        )
 
     def component_log(self, name: str, lines: int = 60) -> str:
         """The last lines that a component wrote."""
@@ -178,7 +210,7 @@ class LocalAirflow:
         return self.home / "airflow.db"
 
     def places_of(self, text: str) -> list[str]:
-        """Where a text (such as an API key) stands in the home folder: table columns, logs, all other files."""
+        """Where a text (such as an API key) stands in the home folder: table columns, logs, other files."""
         skip = {self.database, *self.home.glob("airflow.db-*")}
         files = [path for path in self.home.rglob("*") if path.is_file() and path not in skip]
         found = [str(path) for path in files if text.encode() in path.read_bytes()]

@@ -1,9 +1,9 @@
 """Start processes that cannot outlive their owner.
 
 Each process is started in a session of its own. Whatever it forks stays in that session, even when its parent
-dies or it moves to another process group (Airflow's task runners do), so "everything that belongs to us" is "every
-process in one of our sessions". A small guard process holds the other end of a pipe: when the owner ends in any
-way, SIGKILL included, the pipe closes and the guard kills what is left.
+dies or it moves to another process group (Airflow's task runners do), so "all that belongs to us" is "every
+process in one of our sessions". A small guard process holds the other end of a pipe: when the owner ends in
+any way, SIGKILL included, the pipe closes and the guard kills what is left.
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ class ProcessFamily:
             start_new_session=True,
         )
 
-    def spawn(
-        self, argv: Sequence[str], *, env: Mapping[str, str], log: Path, cwd: Path
-    ) -> subprocess.Popen[bytes]:
+    def spawn(self, argv: Sequence[str], *, env: Mapping[str, str], log: Path, cwd: Path) -> subprocess.Popen[bytes]:
         """Start a process in its own session; its output is appended to the file `log`."""
         with log.open("ab") as output:
             process = subprocess.Popen(
