@@ -1,0 +1,330 @@
+"""Carries flows out over httpx, blocking (``WanClient``) or async (``AsyncWanClient``)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator, Generator, Iterator
+from functools import cache
+from typing import Any
+
+import httpx
+
+from airflow_provider_wan.client.checking import check
+from airflow_provider_wan.client.exchange import Account, Answer, Broken, Call, Pause, public_url
+from airflow_provider_wan.client.flows import Flow, Flows, Outcome, Patience, T
+from airflow_provider_wan.client.requests import VideoRequest
+from airflow_provider_wan.client.tasks import TaskHandle, VideoTask
+from airflow_provider_wan.client.vendors import vendor_of
+from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage, Upload, Vendor
+
+MAX_BODY = 8 * 1024 * 1024
+"""Bytes read of one answer; a page of 100 tasks has about 50 KB."""
+
+MAX_CONNECTIONS = 16
+KEEP_ALIVE_SECONDS = 120.0
+CONNECT_SECONDS = 10.0
+
+NEVER_OPENED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+USER_AGENT = "airflow-provider-wan"
+
+
+class _ShortUrls(logging.Filter):
+    """Cut query strings (signatures) out of httpx's own log lines."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(public_url(str(item)) if isinstance(item, httpx.URL) else item for item in record.args)
+        return True
+
+
+logging.getLogger("httpx").addFilter(_ShortUrls())
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """Return the process's TLS context; making one costs about 40 ms of CPU."""
+    return httpx.create_ssl_context()
+
+
+class _KeyAuth(httpx.Auth):
+    """Adds the key at the last moment, and only for the account's own origin."""
+
+    def __init__(self, vendor: Vendor, account: Account) -> None:
+        self._vendor = vendor
+        self._account = account
+        self._origin = _origin(httpx.URL(account.base_url))
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if _origin(request.url) == self._origin:
+            request.headers.update(self._vendor.auth_headers(self._account))
+        yield request
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    default = {"https": 443, "http": 80}.get(url.scheme)
+    return (url.scheme, url.host, url.port or default)
+
+
+class _Base:
+    """What the two clients share: everything but the sending."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.vendor = vendor_of(account.vendor)
+        self.flows = Flows(self.vendor, account)
+        self._auth = _KeyAuth(self.vendor, account)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.vendor.title}, {self.account.base_url})"
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "timeout": httpx.Timeout(self.account.timeout, connect=min(CONNECT_SECONDS, self.account.timeout)),
+            "limits": httpx.Limits(
+                max_connections=MAX_CONNECTIONS,
+                max_keepalive_connections=MAX_CONNECTIONS,
+                keepalive_expiry=KEEP_ALIVE_SECONDS,
+            ),
+            "follow_redirects": False,
+            "headers": {"User-Agent": USER_AGENT, "Accept": "application/json"},
+        }
+
+    def _request(self, call: Call) -> dict[str, Any]:
+        url = call.target if call.is_absolute else self.account.base_url + call.target
+        request: dict[str, Any] = {"method": call.method, "url": url, "headers": dict(call.headers)}
+        if call.params:
+            request["params"] = dict(call.params)
+        if call.json is not None:
+            request["json"] = call.json
+        if call.data is not None:
+            request["data"] = dict(call.data)
+        if call.content is not None:
+            request["content"] = call.content
+        if call.file is not None:
+            field, name, content, kind = call.file
+            request["files"] = {field: (name, content, kind)}
+        return request
+
+    def _auth_for(self, call: Call) -> httpx.Auth | None:
+        return self._auth if call.auth else None
+
+
+class WanClient(_Base):
+    """The blocking client of one account; safe to share between threads."""
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(account)
+        self._http: httpx.Client | None = None
+
+    def __enter__(self) -> WanClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._http is not None:
+            self._http.close()
+            self._http = None
+
+    def send(self, call: Call) -> Answer | Broken:
+        """Carry out one exchange; never raises for what the network does."""
+        if self._http is None:
+            verify = tls_context() if self.account.base_url.startswith("https") else True
+            self._http = httpx.Client(verify=verify, **self._settings())
+        with _Breakage() as breakage:
+            until = time.monotonic() + self.account.timeout
+            with self._http.stream(auth=self._auth_for(call), **self._request(call)) as response:
+                body = _Body()
+                for chunk in response.iter_bytes():
+                    if body.is_full_with(chunk):
+                        break
+                    if time.monotonic() > until:
+                        raise TimeoutError("the answer did not end in time")
+                return body.answer(response)
+        return breakage.broken
+
+    def run(self, flow: Flow[T]) -> T:
+        """Carry a flow out, sleeping through its pauses."""
+        outcome: Outcome = None
+        try:
+            while True:
+                step = flow.send(outcome)
+                outcome = None
+                if isinstance(step, Pause):
+                    time.sleep(step.seconds)
+                else:
+                    outcome = self.send(step)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+    def submit(
+        self, request: VideoRequest, idempotency_key: str | None = None, patience: Patience | None = None
+    ) -> TaskHandle:
+        """Check and submit ``request``: one paid POST.
+
+        :raises WanRequestError: before anything is sent.
+        :raises WanSubmissionUnknown: when the answer was lost.
+        :raises WanError: when the vendor refused.
+        """
+        check(request, self.vendor)
+        return self.run(self.flows.submit(request, idempotency_key, patience or Patience()))
+
+    def get_task(self, handle: TaskHandle, patience: Patience | None = None) -> VideoTask:
+        """Query one task, with back-off."""
+        return self.run(self.flows.get_task(handle, patience or Patience()))
+
+    def list_tasks(self, wanted: TaskFilter) -> Iterator[VideoTask]:
+        """Yield the tasks of the vendor's list, page by page."""
+        page: int | None = 1
+        while page is not None:
+            found: TaskPage = self.run(self.flows.page(wanted, page, Patience()))
+            yield from found.tasks
+            page = found.next_page
+
+    def cancel_task(self, handle: TaskHandle, patience: Patience | None = None) -> bool:
+        """Cancel a queued task; ``False`` when the vendor cannot any more."""
+        return self.run(self.flows.cancel(handle, patience or Patience()))
+
+    def upload(self, upload: Upload) -> str:
+        """Upload a file; return the URL the vendor takes as media."""
+        return self.run(self.flows.upload(upload, Patience()))
+
+    def test_key(self) -> str:
+        """Prove the key without submitting anything."""
+        return self.run(self.flows.key_check(Patience(tries=2)))
+
+
+class AsyncWanClient(_Base):
+    """The async client of one account, for one event loop."""
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(account)
+        self._http: httpx.AsyncClient | None = None
+        self._opening = asyncio.Lock()
+
+    async def __aenter__(self) -> AsyncWanClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._http is not None:
+            http, self._http = self._http, None
+            await http.aclose()
+
+    async def _open(self) -> httpx.AsyncClient:
+        async with self._opening:
+            if self._http is None:
+                secure = self.account.base_url.startswith("https")
+                verify = await asyncio.to_thread(tls_context) if secure else True
+                self._http = httpx.AsyncClient(verify=verify, **self._settings())
+            return self._http
+
+    async def send(self, call: Call) -> Answer | Broken:
+        """Carry out one exchange; never raises for what the network does."""
+        http = self._http or await self._open()
+        with _Breakage() as breakage:
+            async with asyncio.timeout(self.account.timeout + CONNECT_SECONDS):
+                async with http.stream(auth=self._auth_for(call), **self._request(call)) as response:
+                    body = _Body()
+                    async for chunk in response.aiter_bytes():
+                        if body.is_full_with(chunk):
+                            break
+                    return body.answer(response)
+        return breakage.broken
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Carry a flow out, awaiting its pauses."""
+        outcome: Outcome = None
+        try:
+            while True:
+                step = flow.send(outcome)
+                outcome = None
+                if isinstance(step, Pause):
+                    await asyncio.sleep(step.seconds)
+                else:
+                    outcome = await self.send(step)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+    async def submit(
+        self, request: VideoRequest, idempotency_key: str | None = None, patience: Patience | None = None
+    ) -> TaskHandle:
+        """Check and submit ``request``; see :meth:`WanClient.submit`."""
+        check(request, self.vendor)
+        return await self.run(self.flows.submit(request, idempotency_key, patience or Patience()))
+
+    async def get_task(self, handle: TaskHandle, patience: Patience | None = None) -> VideoTask:
+        """Query one task, with back-off."""
+        return await self.run(self.flows.get_task(handle, patience or Patience()))
+
+    async def list_tasks(self, wanted: TaskFilter) -> AsyncIterator[VideoTask]:
+        """Yield the tasks of the vendor's list, page by page."""
+        page: int | None = 1
+        while page is not None:
+            found: TaskPage = await self.run(self.flows.page(wanted, page, Patience()))
+            for task in found.tasks:
+                yield task
+            page = found.next_page
+
+    async def cancel_task(self, handle: TaskHandle, patience: Patience | None = None) -> bool:
+        """Cancel a queued task; ``False`` when the vendor cannot any more."""
+        return await self.run(self.flows.cancel(handle, patience or Patience()))
+
+    async def upload(self, upload: Upload) -> str:
+        """Upload a file; return the URL the vendor takes as media."""
+        return await self.run(self.flows.upload(upload, Patience()))
+
+    async def test_key(self) -> str:
+        """Prove the key without submitting anything."""
+        return await self.run(self.flows.key_check(Patience(tries=2)))
+
+
+class _Body:
+    """Collects an answer's bytes up to the limit."""
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def is_full_with(self, chunk: bytes) -> bool:
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        return self._size > MAX_BODY
+
+    def answer(self, response: httpx.Response) -> Answer:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        is_cut = self._size > MAX_BODY
+        return Answer(response.status_code, b"".join(self._chunks)[:MAX_BODY], headers, is_cut)
+
+
+class _Breakage:
+    """Turns what the network does into a value, so that no exception carries the request (and its key)."""
+
+    broken = Broken("no answer", opened=True)
+
+    def __enter__(self) -> _Breakage:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if isinstance(error, NEVER_OPENED):
+            self.broken = Broken(_reason(error), opened=False)
+        elif isinstance(error, httpx.HTTPError | httpx.InvalidURL | httpx.StreamError | OSError | ValueError):
+            self.broken = Broken(_reason(error), opened=True)
+        else:
+            return False
+        return True
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

@@ -1,0 +1,136 @@
+"""An HTTP exchange as values: what to send, and what came back. No I/O here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from airflow_provider_wan.client.errors import EXCERPT_LIMIT, WanResponseError
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where to send and who pays; its repr never shows the key.
+
+    :param base_url: origin (and path prefix) of the vendor's API, without a trailing slash.
+    :param queries_per_second: budget of status and list queries for the whole account.
+    :param submits_per_second: budget of submissions for the whole account.
+    :param timeout: seconds for one HTTP exchange.
+    """
+
+    vendor: str
+    base_url: str
+    api_key: SecretStr
+    region: str | None = None
+    workspace_id: str | None = None
+    auth_header: str | None = None
+    queries_per_second: float = 10.0
+    submits_per_second: float = 2.0
+    timeout: float = 30.0
+
+    @property
+    def key_fingerprint(self) -> str:
+        """A short digest that tells keys apart without telling them."""
+        return hashlib.sha256(self.api_key.get_secret_value().encode()).hexdigest()[:12]
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """Vendor, host and key fingerprint: what shares one poller."""
+        return (self.vendor, self.base_url, self.key_fingerprint)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to send.
+
+    :param name: the vendor-neutral name of the call, for messages (``submit``, ``get_task``, …).
+    :param target: a path below the account's base URL, or an absolute URL when ``auth`` is false.
+    :param auth: whether the key goes with it; only ever to the account's own origin.
+    """
+
+    name: str
+    method: str
+    target: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+    data: Mapping[str, str] | None = None
+    file: tuple[str, str, bytes, str] | None = None
+    content: bytes | None = None
+    auth: bool = True
+
+    @property
+    def is_absolute(self) -> bool:
+        """Whether the target names its own host."""
+        return "://" in self.target
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: status, lower-case headers and the body, cut (``is_cut``) when it is gigantic."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_cut: bool = False
+
+    @property
+    def excerpt(self) -> str:
+        """The first characters of the body, printable."""
+        text = self.body[: EXCERPT_LIMIT * 4].decode("utf-8", "replace")
+        return " ".join(text.split())[:EXCERPT_LIMIT]
+
+    def json(self) -> dict[str, Any] | None:
+        """Return the body as a JSON object, or ``None`` when it is anything else."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+        return value if isinstance(value, dict) else None
+
+
+@dataclass(frozen=True)
+class Broken:
+    """No answer came back.
+
+    :param opened: whether the connection was ever established; if not, the vendor has seen nothing.
+    """
+
+    reason: str
+    opened: bool
+
+
+def not_the_api(vendor: str, call: str, answer: Answer, why: str, task_id: str | None = None) -> WanResponseError:
+    """Build the error for an answer that is not the vendor's API."""
+    return WanResponseError(
+        f"{vendor} answered {call} with HTTP {answer.status}, {why}",
+        excerpt=answer.excerpt,
+        code=str(answer.status),
+        task_id=task_id,
+    )
+
+
+def public_url(url: str) -> str:
+    """Return ``url`` fit for a log: no query string, no fragment, no user info, no inline data."""
+    if url.startswith("data:"):
+        return f"{url.split(',', 1)[0][:60]},…({len(url)} characters)"
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "(not a URL)"
+    return f"{parts.scheme}://{host}{port}{parts.path}" + ("?…" if parts.query else "")
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Wait before the next call, in seconds."""
+
+    seconds: float

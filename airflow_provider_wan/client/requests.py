@@ -1,0 +1,200 @@
+"""The canonical requests: one model per mode, with the operators' parameter names.
+
+The models hold what a request *is* (names and types). What a vendor's model accepts is in ``rules``,
+what a vendor cannot express is in its file under ``vendors``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
+from airflow_provider_wan.client.tasks import Mode
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a boolean is not a number")
+    return value
+
+
+def _tier(value: Any) -> Any:
+    return value.strip().upper() if isinstance(value, str) else value
+
+
+def _as_reference(value: Any) -> Any:
+    return {"url": value} if isinstance(value, str) else value
+
+
+def _blank_is_none(value: Any) -> Any:
+    """A template that renders to nothing means "not given"."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+class Reference(BaseModel):
+    """A reference image or clip, with an optional voice sample (audio URL) for its character."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str
+    voice: str | None = None
+
+
+Integer = Annotated[int, BeforeValidator(_no_bool)]
+Text = Annotated[str | None, BeforeValidator(_blank_is_none)]
+Url = Annotated[str | None, BeforeValidator(_blank_is_none)]
+References = list[Annotated[Reference, BeforeValidator(_as_reference)]]
+
+
+class VideoRequest(BaseModel):
+    """What all modes share.
+
+    :param model: any model string; the vendor's Wan 2.7 model of the mode when not given.
+    :param resolution: tier, ``480P`` (Wan 3.0), ``720P`` or ``1080P``.
+    :param duration: seconds of video; ``0`` keeps the length in an edit, ``-1`` lets Wan 3.0 choose.
+    :param prompt_extend: whether the vendor rewrites the prompt.
+    :param seed: 0 to 2147483647.
+    :param generate_audio: Wan 3.0, whether the video has sound.
+    :param webhook_url: passed to the vendor that takes one.
+    :param extra_body: merged last and deeply into the vendor's body.
+    :param strict: ``False`` turns documented limits into warnings.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    mode: ClassVar[Mode]
+
+    model: Text = None
+    prompt: Text = None
+    negative_prompt: Text = None
+    resolution: Annotated[str, BeforeValidator(_tier)] = "1080P"
+    ratio: Text = None
+    duration: Integer = 5
+    prompt_extend: bool = True
+    watermark: bool = False
+    seed: Integer | None = None
+    generate_audio: bool | None = None
+    webhook_url: Url = None
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    strict: bool = True
+
+    def fingerprint(self, *account: str | None) -> str:
+        """Return a digest of everything that decides what is made and who pays for it."""
+        content = self.model_dump(mode="json", exclude={"strict", "webhook_url"})
+        text = json.dumps([self.mode, content, account], sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class TextToVideoRequest(VideoRequest):
+    """A video from a prompt; ``audio_url`` is its sound."""
+
+    mode = Mode.TEXT_TO_VIDEO
+
+    audio_url: Url = None
+
+
+class ImageToVideoRequest(VideoRequest):
+    """A video that starts at ``first_frame`` (and may end at ``last_frame``) or continues ``first_clip``."""
+
+    mode = Mode.IMAGE_TO_VIDEO
+
+    first_frame: Url = None
+    last_frame: Url = None
+    first_clip: Url = None
+    driving_audio: Url = None
+
+
+class ReferenceToVideoRequest(VideoRequest):
+    """A video with the characters of reference images and clips; Wan 3.0 also takes audio and documents."""
+
+    mode = Mode.REFERENCE_TO_VIDEO
+
+    reference_images: References = []
+    reference_videos: References = []
+    first_frame: Url = None
+    reference_audios: list[str] = []
+    document: Url = None
+    link: Url = None
+
+
+class VideoEditRequest(VideoRequest):
+    """``video`` changed as the prompt and the reference images say."""
+
+    mode = Mode.VIDEO_EDIT
+
+    video: Url = None
+    reference_images: References = []
+    audio_setting: Literal["auto", "origin"] | None = None
+
+
+REQUEST_TYPES: dict[Mode, type[VideoRequest]] = {
+    kind.mode: kind for kind in (TextToVideoRequest, ImageToVideoRequest, ReferenceToVideoRequest, VideoEditRequest)
+}
+
+
+def build_request(mode: Mode | str, fields: dict[str, Any]) -> VideoRequest:
+    """Build the request of ``mode`` from plain fields.
+
+    :raises WanRequestError: naming every field whose type or name is wrong.
+    """
+    try:
+        kind = REQUEST_TYPES[Mode(mode)]
+    except ValueError:
+        known = ", ".join(Mode)
+        raise WanRequestError(violations=[Violation("mode", f"is one of {known}", shorten(mode), hard=True)]) from None
+    try:
+        return kind.model_validate({name: value for name, value in fields.items() if value is not None})
+    except ValidationError as error:
+        wrong = [_violation(kind, item) for item in error.errors(include_url=False)]
+    raise WanRequestError(violations=wrong)
+
+
+def _violation(kind: type[VideoRequest], item: Any) -> Violation:
+    field = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        known = ", ".join(name for name in kind.model_fields if name not in VideoRequest.model_fields)
+        return Violation(
+            field,
+            f"is not a parameter of {kind.mode}",
+            shorten(item["input"]),
+            f"its own parameters are: {known or 'none'}",
+            hard=True,
+        )
+    return Violation(field, item["msg"], shorten(item["input"]), hard=True)
+
+
+_MEDIA_FIELDS = (
+    "audio_url",
+    "first_frame",
+    "last_frame",
+    "first_clip",
+    "driving_audio",
+    "video",
+    "document",
+    "link",
+)
+
+
+def inline_media(request: VideoRequest) -> bool:
+    """Whether the request carries media inside itself (data URLs), which must never be recorded."""
+    return any(url.startswith("data:") for _, url in media_urls(request))
+
+
+def media_urls(request: VideoRequest) -> list[tuple[str, str]]:
+    """Return every media URL of the request with the name of its field."""
+    found: list[tuple[str, str]] = []
+    for name in _MEDIA_FIELDS:
+        url = getattr(request, name, None)
+        if url is not None:
+            found.append((name, url))
+    for name in ("reference_images", "reference_videos"):
+        for index, item in enumerate(getattr(request, name, [])):
+            found.append((f"{name}[{index}].url", item.url))
+            if item.voice is not None:
+                found.append((f"{name}[{index}].voice", item.voice))
+    found += [(f"reference_audios[{n}]", url) for n, url in enumerate(getattr(request, "reference_audios", []))]
+    return found

@@ -1,0 +1,378 @@
+"""What a vendor's file provides: pure functions from a request to a call and from an answer to a task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from airflow_provider_wan.client.errors import (
+    Violation,
+    WanAuthError,
+    WanBillingError,
+    WanError,
+    WanModerationError,
+    WanQuotaError,
+    WanRejectedError,
+    WanServerError,
+    WanTaskFailed,
+    shorten,
+)
+from airflow_provider_wan.client.exchange import Account, Answer, Call, not_the_api
+from airflow_provider_wan.client.requests import VideoRequest
+from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
+
+MESSAGE_LIMIT = 500
+
+
+STATUS_SPEAKS = frozenset({401, 402, 403, 429})
+"""HTTP statuses whose meaning is plain whatever the body is."""
+
+
+class Failure(StrEnum):
+    """What an error means for the caller, whatever the vendor calls it."""
+
+    REQUEST = "request"
+    AUTH = "auth"
+    BILLING = "billing"
+    MODERATION = "moderation"
+    THROTTLED = "throttled"
+    SERVER = "server"
+    NOT_FOUND = "not_found"
+
+
+ERROR_TYPES: dict[Failure, type[WanError]] = {
+    Failure.REQUEST: WanRejectedError,
+    Failure.AUTH: WanAuthError,
+    Failure.BILLING: WanBillingError,
+    Failure.MODERATION: WanModerationError,
+    Failure.THROTTLED: WanQuotaError,
+    Failure.SERVER: WanServerError,
+    Failure.NOT_FOUND: WanRejectedError,
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An error as the vendor put it, and what it means."""
+
+    failure: Failure
+    code: str | None
+    message: str
+    request_id: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskFilter:
+    """Which tasks to list: a time window (aware datetimes) and optionally a model."""
+
+    since: datetime
+    until: datetime | None = None
+    model: str | None = None
+    mode: Mode | None = None
+    page_size: int = 100
+
+
+@dataclass(frozen=True)
+class TaskPage:
+    """One page of a vendor's task list; ``next_page`` is ``None`` on the last one."""
+
+    tasks: list[VideoTask]
+    next_page: int | None
+    total: int | None = None
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A local file to hand to the vendor."""
+
+    filename: str
+    content: bytes
+    content_type: str
+    model: str
+
+
+class Vendor(ABC):
+    """One vendor's API; stateless, does no I/O.
+
+    A vendor without a list, cancel or upload keeps the corresponding flag false.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    default_host: ClassVar[str]
+    default_models: ClassVar[Mapping[Mode, str]]
+    statuses: ClassVar[Mapping[str, TaskStatus]]
+    queries_per_second: ClassVar[float] = 8.0
+    submits_per_second: ClassVar[float] = 4.0
+    has_list: ClassVar[bool] = False
+    list_tells_time: ClassVar[bool] = False
+    """Whether the list's rows carry time and model and its paging is known: what polling and recovery need."""
+    has_cancel: ClassVar[bool] = False
+    has_idempotency_key: ClassVar[bool] = False
+    takes_webhook: ClassVar[bool] = False
+    upload_types: ClassVar[tuple[str, ...]] = ()
+    repeatable_statuses: ClassVar[frozenset[int]] = frozenset({429})
+    """HTTP statuses that prove no task was made and ask to come back."""
+    result_lifetime: ClassVar[float] = 24 * 3600.0
+    """Seconds a result URL lives when the vendor does not say."""
+
+    def base_url(self, region: str | None, workspace_id: str | None) -> str:
+        """Return the origin and path prefix of the API."""
+        return f"https://{self.default_host}"
+
+    def auth_headers(self, account: Account) -> dict[str, str]:
+        """Return the headers that carry the key; added only for the account's own origin."""
+        return {"Authorization": f"Bearer {account.api_key.get_secret_value()}"}
+
+    def model_of(self, request: VideoRequest) -> str:
+        """Return the model to name: the request's own, or this vendor's Wan 2.7 model of the mode."""
+        return request.model or self.default_models[request.mode]
+
+    @abstractmethod
+    def limits(self, request: VideoRequest, model: str) -> Iterator[Violation]:
+        """Yield what this vendor cannot express (hard) or documents more narrowly than the model (soft)."""
+
+    def remarks(self, request: VideoRequest, model: str) -> Iterator[str]:
+        """Yield what a user should know although the request is accepted."""
+        return iter(())
+
+    @abstractmethod
+    def submit(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
+        """Return the paid call."""
+
+    @abstractmethod
+    def read_submitted(self, answer: Answer) -> tuple[str, str | None] | None:
+        """Return ``(task_id, request_id)``, or ``None`` when an accepted answer names no task."""
+
+    @abstractmethod
+    def get_task(self, handle: TaskHandle) -> Call:
+        """Return the query of one task."""
+
+    @abstractmethod
+    def read_task(self, answer: Answer, handle: TaskHandle) -> VideoTask:
+        """Return the task of a 2xx answer.
+
+        :raises WanResponseError: for an answer that is not this vendor's.
+        """
+
+    @abstractmethod
+    def problem(self, answer: Answer) -> Problem | None:
+        """Return the error an answer carries, or ``None`` when it is a good answer or not the vendor's."""
+
+    @abstractmethod
+    def key_check(self) -> Call:
+        """Return a call that proves the key and costs nothing."""
+
+    def task_failure(self, task: VideoTask) -> Failure:
+        """Say what the failure of a task means."""
+        return classify(self.failure_codes, task.error_code, task.error_message, Failure.SERVER)
+
+    failure_codes: ClassVar[tuple[tuple[str, Failure], ...]] = ()
+    """Prefixes of codes (or words of messages), most specific first, and what they mean."""
+
+    def is_final(self, task: VideoTask) -> bool:
+        """Whether waiting on is pointless at once; an ``unknown`` is bearable for a while by default."""
+        return task.status.is_ended
+
+    def list_tasks(self, wanted: TaskFilter, page: int) -> Call:
+        """Return the call for one page of the task list."""
+        raise NotImplementedError(f"{self.title} has no task list")
+
+    def read_page(self, answer: Answer, wanted: TaskFilter, page: int) -> TaskPage:
+        """Return one page of the task list."""
+        raise NotImplementedError(f"{self.title} has no task list")
+
+    def cancel(self, handle: TaskHandle) -> Call:
+        """Return the cancellation of a queued task."""
+        raise NotImplementedError(f"{self.title} cannot cancel")
+
+    def upload_start(self, upload: Upload) -> Call:
+        """Return the first call of an upload."""
+        raise NotImplementedError(f"{self.title} takes no uploads")
+
+    def upload_finish(self, answer: Answer, upload: Upload) -> tuple[Call | None, str]:
+        """Return the second call of an upload (if any) and the URL the vendor takes afterwards."""
+        raise NotImplementedError(f"{self.title} takes no uploads")
+
+    def content_url(self, task: VideoTask, account: Account) -> str | None:
+        """Return a result address on the API's own host that needs the key, where the vendor has one."""
+        return None
+
+    # -- shared by the vendors' files -----------------------------------------------------------------
+
+    def status_of(self, word: object) -> TaskStatus:
+        """Map a status word; words never heard of are ``unknown``."""
+        return self.statuses.get(str(word).strip().lower(), TaskStatus.UNKNOWN)
+
+    def raise_for(self, answer: Answer, call: str, task_id: str | None = None) -> None:
+        """Raise what an answer's error means; return for good answers.
+
+        :raises WanError: of the class that says what to do next.
+        """
+        problem = self.problem(answer)
+        if problem is None:
+            if 200 <= answer.status < 300:
+                return
+            if answer.status not in STATUS_SPEAKS:
+                raise not_the_api(self.title, call, answer, "which is not its API (check the host)", task_id)
+            message = answer.excerpt or "no message"
+            problem = Problem(default_failure(answer.status), str(answer.status), message)
+        kind = ERROR_TYPES[problem.failure]
+        raise kind(
+            f"{self.title} refused {call} with HTTP {answer.status}: {problem.message}",
+            code=problem.code or str(answer.status),
+            request_id=problem.request_id,
+            task_id=task_id,
+            retry_after=retry_after(answer),
+        )
+
+    def error_of(self, task: VideoTask) -> WanError:
+        """Return the error that a failed task means."""
+        failure = self.task_failure(task)
+        kind = WanTaskFailed
+        if failure is Failure.MODERATION:
+            kind = WanModerationError  # type: ignore[assignment]
+        elif failure is Failure.BILLING:
+            kind = WanBillingError  # type: ignore[assignment]
+        reason = task.error_message or "no reason given by the vendor"
+        return kind(
+            f"{self.title} could not make the video (failed tasks are not billed): {reason}",
+            code=task.error_code,
+            request_id=task.request_id,
+            task_id=task.task_id,
+            retryable=failure in (Failure.SERVER, Failure.THROTTLED),
+        )
+
+
+def classify(codes: Iterable[tuple[str, Failure]], code: str | None, message: str | None, default: Failure) -> Failure:
+    """Look a code up by prefix, then the message by the words marked with ``~``; ignore case."""
+    lower_code, lower_message = (code or "").lower(), (message or "").lower()
+    for pattern, failure in codes:
+        if pattern.startswith("~"):
+            if pattern[1:].lower() in lower_message:
+                return failure
+        elif lower_code.startswith(pattern.lower()):
+            return failure
+    return default
+
+
+def default_failure(status: int) -> Failure:
+    """Say what an HTTP status means where the body says nothing more."""
+    table = {
+        401: Failure.AUTH,
+        402: Failure.BILLING,
+        403: Failure.AUTH,
+        404: Failure.NOT_FOUND,
+        408: Failure.SERVER,
+        425: Failure.SERVER,
+        429: Failure.THROTTLED,
+    }
+    return table.get(status, Failure.SERVER if status >= 500 else Failure.REQUEST)
+
+
+def retry_after(answer: Answer) -> float | None:
+    """Return the seconds of a ``Retry-After`` header (a number, or an HTTP date), at least 0."""
+    value = answer.headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    from email.utils import parsedate_to_datetime
+
+    try:
+        when = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+
+
+def merge(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``body`` with ``extra`` merged in deeply; ``extra`` wins."""
+    merged = dict(body)
+    for name, value in extra.items():
+        below = merged.get(name)
+        merged[name] = merge(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def without_none(**fields: Any) -> dict[str, Any]:
+    """Return the fields that are set; zero and false are set."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def path_part(task_id: str) -> str:
+    """Quote a task id for use in a path."""
+    return quote(task_id, safe="")
+
+
+def text_or_none(value: object, limit: int = MESSAGE_LIMIT) -> str | None:
+    """Return a vendor's value as bounded text, or ``None`` for nothing."""
+    if value is None or value == "":
+        return None
+    return str(value)[:limit]
+
+
+def unix_time(value: object) -> datetime | None:
+    """Read unix seconds; anything else is ``None``."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return datetime.fromtimestamp(float(value), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def as_dict(value: object) -> dict[str, Any]:
+    """Return ``value`` if it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def urls_in(value: object) -> list[str]:
+    """Return the http(s) URLs of a string or a (nested) list of strings."""
+    if isinstance(value, str):
+        return [value] if value.startswith(("http://", "https://")) else []
+    if isinstance(value, list):
+        return [url for item in value for url in urls_in(item)]
+    return []
+
+
+def percent(value: object) -> int | None:
+    """Read a progress of 0 to 100."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return max(0, min(100, int(float(str(value).rstrip("% ")))))
+    except (ValueError, OverflowError):
+        return None
+
+
+def cannot(vendor: str, field: str, given: object, fix: str = "remove it, or use another vendor") -> Violation:
+    """Say that a vendor has no place for a field."""
+    return Violation(field, f"cannot be expressed at {vendor}", shorten(given), fix, hard=True)
+
+
+def undocumented(vendor: str, field: str, given: object) -> Violation:
+    """Say that a vendor does not document a field; ``strict=False`` sends it all the same."""
+    return Violation(field, f"is not documented by {vendor}", shorten(given), "strict=False sends it at your own risk")
+
+
+def check_schemes(vendor: str, fields: Iterable[tuple[str, str]], allowed: tuple[str, ...]) -> Iterator[Violation]:
+    """Yield the media URLs whose scheme a vendor does not take."""
+    for field, url in fields:
+        scheme = url.split(":", 1)[0].lower()
+        if scheme not in allowed:
+            yield Violation(
+                field,
+                f"at {vendor} is one of {', '.join(f'{name}:' for name in allowed)}",
+                shorten(url, 60),
+                "give a public http(s) URL",
+                hard=True,
+            )

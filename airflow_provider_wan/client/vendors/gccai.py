@@ -1,0 +1,273 @@
+"""GCCAI and APIMart: one API under two names.
+
+Follows https://gccai.heqingsong.uk/en/api-reference/videos/wan2.7/generation, .../wan2.7-r2v/generation,
+https://docs.apimart.ai/en/api-reference/videos/wan2.7-videoedit/generation, .../tasks/status, .../uploads/images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from airflow_provider_wan.client.errors import Violation
+from airflow_provider_wan.client.exchange import Account, Answer, Call, not_the_api
+from airflow_provider_wan.client.requests import (
+    ImageToVideoRequest,
+    ReferenceToVideoRequest,
+    TextToVideoRequest,
+    VideoEditRequest,
+    VideoRequest,
+    media_urls,
+)
+from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
+from airflow_provider_wan.client.vendors.base import (
+    Failure,
+    Problem,
+    Upload,
+    Vendor,
+    as_dict,
+    cannot,
+    check_schemes,
+    classify,
+    default_failure,
+    merge,
+    path_part,
+    percent,
+    text_or_none,
+    undocumented,
+    unix_time,
+    urls_in,
+    without_none,
+)
+
+GOOD_CODES = (None, 200, "200", "success", 0, "0")
+
+
+class Gccai(Vendor):
+    """GCCAI / APIMart, with idempotency keys and image upload."""
+
+    name = "gccai"
+    title = "GCCAI"
+    default_host = "api.apimart.ai"
+    default_models = {
+        Mode.TEXT_TO_VIDEO: "wan2.7",
+        Mode.IMAGE_TO_VIDEO: "wan2.7",
+        Mode.REFERENCE_TO_VIDEO: "wan2.7-r2v",
+        Mode.VIDEO_EDIT: "wan2.7-videoedit",
+    }
+    statuses = {
+        "submitted": TaskStatus.PENDING,
+        "pending": TaskStatus.PENDING,
+        "queued": TaskStatus.PENDING,
+        "processing": TaskStatus.RUNNING,
+        "in_progress": TaskStatus.RUNNING,
+        "running": TaskStatus.RUNNING,
+        "completed": TaskStatus.SUCCEEDED,
+        "success": TaskStatus.SUCCEEDED,
+        "succeeded": TaskStatus.SUCCEEDED,
+        "failed": TaskStatus.FAILED,
+        "failure": TaskStatus.FAILED,
+        "error": TaskStatus.FAILED,
+        "cancelled": TaskStatus.CANCELLED,
+        "canceled": TaskStatus.CANCELLED,
+    }
+    has_idempotency_key = True
+    upload_types = ("image/jpeg", "image/png", "image/webp", "image/gif")
+    failure_codes = (
+        ("~moderation", Failure.MODERATION),
+        ("~inappropriate", Failure.MODERATION),
+        ("~sensitive", Failure.MODERATION),
+        ("~content policy", Failure.MODERATION),
+        ("content_policy", Failure.MODERATION),
+        ("DataInspection", Failure.MODERATION),
+        ("IPInfringement", Failure.MODERATION),
+        ("~insufficient balance", Failure.BILLING),
+        ("~insufficient credit", Failure.BILLING),
+        ("insufficient_", Failure.BILLING),
+        ("invalid_request", Failure.REQUEST),
+        ("invalid_parameter", Failure.REQUEST),
+        ("InvalidParameter", Failure.REQUEST),
+        ("rate_limit", Failure.THROTTLED),
+        ("400", Failure.REQUEST),
+        ("422", Failure.REQUEST),
+    )
+
+    def limits(self, request: VideoRequest, model: str) -> Iterator[Violation]:
+        """Yield what GCCAI's pages have no field for, or do not document."""
+        if request.webhook_url:
+            yield cannot(self.title, "webhook_url", request.webhook_url)
+        yield from check_schemes(self.title, media_urls(request), ("http", "https"))
+        match request:
+            case ImageToVideoRequest():
+                if request.first_clip and request.last_frame:
+                    yield undocumented(self.title, "first_clip with last_frame", request.last_frame)
+                if request.first_clip and request.driving_audio:
+                    yield undocumented(self.title, "driving_audio with first_clip", request.driving_audio)
+            case ReferenceToVideoRequest():
+                for index, item in enumerate(request.reference_videos):
+                    if item.voice:
+                        yield cannot(
+                            self.title,
+                            f"reference_videos[{index}].voice",
+                            item.voice,
+                            "only reference_images carry a voice there: remove it, or use DashScope or Freepik",
+                        )
+                for name in ("reference_audios", "document", "link"):
+                    if getattr(request, name):
+                        yield cannot(self.title, name, getattr(request, name))
+            case VideoEditRequest() if request.audio_setting:
+                yield undocumented(self.title, "audio_setting", request.audio_setting)
+
+    def remarks(self, request: VideoRequest, model: str) -> Iterator[str]:
+        """Yield what is accepted but has no effect."""
+        if isinstance(request, ImageToVideoRequest) and request.ratio:
+            yield f"ratio {request.ratio} is not sent: the video follows the first frame or clip"
+        if isinstance(request, ReferenceToVideoRequest) and request.ratio and request.first_frame:
+            yield f"ratio {request.ratio} has no effect: the video follows first_frame"
+
+    def submit(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
+        """Return ``POST /v1/videos/generations``; the fields present choose between text and image mode."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        body = merge(_body(request, self.model_of(request)), request.extra_body)
+        return Call("submit", "POST", "/v1/videos/generations", headers=headers, json=body)
+
+    def read_submitted(self, answer: Answer) -> tuple[str, str | None] | None:
+        """Return the ids of ``{"code": 200, "data": [{"task_id"}]}``; newer answers hold an object with ``id``."""
+        content = answer.json() or {}
+        data = content.get("data")
+        first = as_dict(data[0] if isinstance(data, list) and data else data)
+        task_id = first.get("task_id") or first.get("id")
+        return (str(task_id), text_or_none(content.get("request_id"))) if task_id else None
+
+    def get_task(self, handle: TaskHandle) -> Call:
+        """Return ``GET /v1/tasks/{id}`` with English error texts."""
+        return Call("get_task", "GET", f"/v1/tasks/{path_part(handle.task_id)}", params={"language": "en"})
+
+    def read_task(self, answer: Answer, handle: TaskHandle) -> VideoTask:
+        """Return the task of ``data``; a URL may be a string or a list."""
+        content = answer.json()
+        data = as_dict(content.get("data")) if content else {}
+        if content is None or "status" not in data:
+            raise not_the_api(self.title, "get_task", answer, "without a task in it", handle.task_id)
+        result = as_dict(data.get("result"))
+        videos = result.get("videos")
+        items = [as_dict(item) for item in videos] if isinstance(videos, list) else []
+        urls = [url for item in items for url in urls_in(item.get("url"))]
+        urls = urls or urls_in(result.get("video_url")) or urls_in(result.get("url"))
+        expiry = next((item["expires_at"] for item in items if item.get("expires_at")), None)
+        error = as_dict(data.get("error"))
+        costs = {name: data[name] for name in ("cost", "credits_cost", "actual_time") if name in data}
+        return VideoTask(
+            task_id=handle.task_id,
+            vendor=self.name,
+            mode=handle.mode,
+            model=handle.model,
+            status=self.status_of(data["status"]),
+            raw_status=text_or_none(data["status"], 40),
+            video_url=urls[0] if urls else None,
+            video_urls=urls,
+            url_expires_at=unix_time(expiry),
+            submitted_at=unix_time(data.get("created")) or handle.submitted_at,
+            finished_at=unix_time(data.get("completed")),
+            usage=costs or None,
+            request_id=text_or_none(content.get("request_id")) or handle.request_id,
+            progress=percent(data.get("progress")),
+            error_code=text_or_none(error.get("code") or error.get("type")),
+            error_message=text_or_none(error.get("message")),
+        )
+
+    def problem(self, answer: Answer) -> Problem | None:
+        """Return the error of ``{"error": {…}}`` or ``{"code": 4xx, "message"}``, also inside a 200."""
+        content = answer.json()
+        if content is None:
+            return None
+        error = content.get("error")
+        envelope = as_dict(error)
+        code = content.get("code")
+        is_bad = bool(error) or content.get("success") is False or not _is_good(code)
+        if 200 <= answer.status < 300 and not is_bad:
+            return None
+        message = text_or_none(envelope.get("message") or content.get("message") or (error if error else None))
+        said = text_or_none(envelope.get("code") or envelope.get("type") or code)
+        if said is None and message is None:
+            return None
+        status = answer.status
+        if 200 <= status < 300:
+            status = int(said) if said and said.isdigit() and 400 <= int(said) < 600 else 400
+        fallback = default_failure(status)
+        failure = fallback if status in (401, 402, 429) else classify(self.failure_codes, said, message, fallback)
+        if status >= 500 and failure is Failure.REQUEST:
+            failure = Failure.SERVER
+        return Problem(failure, said, message or "no message", text_or_none(content.get("request_id")))
+
+    def key_check(self) -> Call:
+        """Return the model catalogue, which needs a key and makes nothing."""
+        return Call("test_connection", "GET", "/v1/models")
+
+    def upload_start(self, upload: Upload) -> Call:
+        """Return the upload of an image (JPEG, PNG, WebP, GIF, at most 20 MB); its URL lives 72 h."""
+        file = ("file", upload.filename, upload.content, upload.content_type)
+        return Call("upload", "POST", "/v1/uploads/images", file=file)
+
+    def upload_finish(self, answer: Answer, upload: Upload) -> tuple[Call | None, str]:
+        """Return the URL of the uploaded image."""
+        content = answer.json() or {}
+        urls = urls_in(content.get("url")) or urls_in(as_dict(content.get("data")).get("url"))
+        if not urls:
+            raise not_the_api(self.title, "upload", answer, "without a URL in it")
+        return None, urls[0]
+
+
+def _is_good(code: Any) -> bool:
+    return not isinstance(code, dict | list) and code in GOOD_CODES
+
+
+def _body(request: VideoRequest, model: str) -> dict[str, Any]:
+    body = without_none(
+        model=model,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        resolution=request.resolution,
+        duration=request.duration,
+        prompt_extend=request.prompt_extend,
+        watermark=request.watermark,
+        seed=request.seed,
+        generate_audio=request.generate_audio,
+    )
+    # "size" is the aspect ratio here; an image request takes it from its frame.
+    if request.ratio and not isinstance(request, ImageToVideoRequest):
+        body["size"] = request.ratio
+    return body | _media(request)
+
+
+def _media(request: VideoRequest) -> dict[str, Any]:
+    match request:
+        case TextToVideoRequest():
+            return without_none(audio_url=request.audio_url)
+        case ImageToVideoRequest():
+            frames = [
+                {"url": url, "role": role}
+                for role, url in (("first_frame", request.first_frame), ("last_frame", request.last_frame))
+                if url
+            ]
+            clips = [request.first_clip] if request.first_clip else None
+            return without_none(image_with_roles=frames or None, video_urls=clips, audio_url=request.driving_audio)
+        case ReferenceToVideoRequest():
+            images = [
+                without_none(url=item.url, role="reference_image", reference_voice=item.voice)
+                for item in request.reference_images
+            ]
+            # Last, so that it takes no "image n" number from the references.
+            if request.first_frame:
+                images.append({"url": request.first_frame, "role": "first_frame"})
+            return without_none(
+                image_with_roles=images or None,
+                video_urls=[item.url for item in request.reference_videos] or None,
+            )
+        case VideoEditRequest():
+            return without_none(
+                video_urls=[request.video] if request.video else None,
+                image_urls=[item.url for item in request.reference_images] or None,
+                audio_setting=request.audio_setting,
+            )
+    return {}

@@ -1,0 +1,278 @@
+"""PowerTokens: OpenAI-style video tasks.
+
+Follows https://docs.powertokens.ai/en/zmodelVideo/ali/text-to-video, .../wan2.7-i2v-first-last-frame,
+.../reference-to-video and .../wan3.0-video-generation; the query follows the gateway's sibling pages
+(https://docs.powertokens.ai/en/minimax/query-video-status), since Wan has none of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from airflow_provider_wan.client.errors import Violation
+from airflow_provider_wan.client.exchange import Account, Answer, Call, not_the_api
+from airflow_provider_wan.client.requests import (
+    ImageToVideoRequest,
+    Reference,
+    ReferenceToVideoRequest,
+    TextToVideoRequest,
+    VideoEditRequest,
+    VideoRequest,
+    media_urls,
+)
+from airflow_provider_wan.client.rules import Family, family_of
+from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
+from airflow_provider_wan.client.vendors.base import (
+    Failure,
+    Problem,
+    Vendor,
+    as_dict,
+    cannot,
+    check_schemes,
+    classify,
+    default_failure,
+    merge,
+    path_part,
+    percent,
+    text_or_none,
+    undocumented,
+    unix_time,
+    urls_in,
+    without_none,
+)
+
+OLD_PROMPT_LIMIT = 800
+
+
+class PowerTokens(Vendor):
+    """PowerTokens, whose result may stand behind its own authenticated content endpoint."""
+
+    name = "powertokens"
+    title = "PowerTokens"
+    default_host = "api.powertokens.ai"
+    default_models = {
+        Mode.TEXT_TO_VIDEO: "wan2.7-t2v",
+        Mode.IMAGE_TO_VIDEO: "wan2.7-i2v",
+        Mode.REFERENCE_TO_VIDEO: "wan2.7-r2v",
+        Mode.VIDEO_EDIT: "wan2.7-videoedit",
+    }
+    statuses = {
+        "queued": TaskStatus.PENDING,
+        "pending": TaskStatus.PENDING,
+        "submitted": TaskStatus.PENDING,
+        "in_progress": TaskStatus.RUNNING,
+        "running": TaskStatus.RUNNING,
+        "processing": TaskStatus.RUNNING,
+        "completed": TaskStatus.SUCCEEDED,
+        "succeeded": TaskStatus.SUCCEEDED,
+        "success": TaskStatus.SUCCEEDED,
+        "failed": TaskStatus.FAILED,
+        "error": TaskStatus.FAILED,
+        "expired": TaskStatus.FAILED,
+        "cancelled": TaskStatus.CANCELLED,
+        "canceled": TaskStatus.CANCELLED,
+        "unknown": TaskStatus.UNKNOWN,
+    }
+    failure_codes = (
+        ("~moderation", Failure.MODERATION),
+        ("~inappropriate", Failure.MODERATION),
+        ("~sensitive", Failure.MODERATION),
+        ("content_policy", Failure.MODERATION),
+        ("DataInspection", Failure.MODERATION),
+        ("IPInfringement", Failure.MODERATION),
+        ("insufficient_", Failure.BILLING),
+        ("~insufficient", Failure.BILLING),
+        ("~quota is not enough", Failure.BILLING),
+        ("~balance", Failure.BILLING),
+        ("invalid_request", Failure.REQUEST),
+        ("invalid_parameter", Failure.REQUEST),
+        ("InvalidParameter", Failure.REQUEST),
+        ("task_not_exist", Failure.NOT_FOUND),
+        ("rate_limit", Failure.THROTTLED),
+    )
+
+    def limits(self, request: VideoRequest, model: str) -> Iterator[Violation]:
+        """Yield what PowerTokens cannot express, or does not document."""
+        is_3 = family_of(model) is Family.WAN_3_0
+        if request.webhook_url:
+            yield cannot(self.title, "webhook_url", request.webhook_url)
+        schemes = ("http", "https", "asset", "data") if is_3 else ("http", "https")
+        yield from check_schemes(self.title, media_urls(request), schemes)
+        if is_3:
+            if request.duration == -1:
+                yield undocumented(self.title, "duration", request.duration)
+            if request.ratio == "21:9":
+                yield undocumented(self.title, "ratio", request.ratio)
+            return
+        match request:
+            case TextToVideoRequest():
+                if request.ratio and request.ratio != "16:9":
+                    yield undocumented(self.title, "ratio", request.ratio)
+                if request.audio_url:
+                    yield undocumented(self.title, "audio_url", request.audio_url)
+            case ReferenceToVideoRequest():
+                for name in ("reference_images", "reference_videos"):
+                    for index, item in enumerate(getattr(request, name)):
+                        if item.voice:
+                            yield undocumented(self.title, f"{name}[{index}].voice", item.voice)
+            case VideoEditRequest():
+                yield undocumented(self.title, "mode", request.mode)
+
+    def remarks(self, request: VideoRequest, model: str) -> Iterator[str]:
+        """Yield where this vendor's page is narrower or a field has no effect."""
+        if isinstance(request, ImageToVideoRequest) and request.ratio and family_of(model) is Family.WAN_2_7:
+            yield f"ratio {request.ratio} is not sent: the video follows the first frame or clip"
+        length = len(request.prompt or "")
+        if isinstance(request, TextToVideoRequest) and length > OLD_PROMPT_LIMIT and family_of(model) is Family.WAN_2_7:
+            yield (
+                f"prompt has {length} characters: PowerTokens' page says {OLD_PROMPT_LIMIT}, the model takes 5000; "
+                "the rest may be cut off"
+            )
+
+    def submit(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
+        """Return ``POST /v1/videos``."""
+        body = merge(_body(request, self.model_of(request)), request.extra_body)
+        return Call("submit", "POST", "/v1/videos", json=body)
+
+    def read_submitted(self, answer: Answer) -> tuple[str, str | None] | None:
+        """Return the public task id of the OpenAI-style video object."""
+        content = answer.json() or {}
+        task_id = content.get("id") or content.get("task_id") or as_dict(content.get("data")).get("task_id")
+        return (str(task_id), _request_id(content, answer)) if task_id else None
+
+    def get_task(self, handle: TaskHandle) -> Call:
+        """Return ``GET /v1/videos/{id}``."""
+        return Call("get_task", "GET", f"/v1/videos/{path_part(handle.task_id)}")
+
+    def read_task(self, answer: Answer, handle: TaskHandle) -> VideoTask:
+        """Return the task; the video stands in ``metadata.url`` or one of the older places."""
+        content = answer.json()
+        if content is not None and "status" not in content:
+            content = as_dict(content.get("data"))
+        if not content or "status" not in content:
+            raise not_the_api(self.title, "get_task", answer, "without a task in it", handle.task_id)
+        urls = (
+            urls_in(as_dict(content.get("metadata")).get("url"))
+            or urls_in(content.get("url"))
+            or urls_in(content.get("video_url"))
+            or urls_in(as_dict(content.get("content")).get("video_url"))
+        )
+        error = as_dict(content.get("error"))
+        word = text_or_none(content["status"], 40)
+        message = text_or_none(error.get("message") or content.get("error_message"))
+        if (word or "").lower() == "expired" and message is None:
+            message = "the task expired at the vendor before it finished"
+        return VideoTask(
+            task_id=handle.task_id,
+            vendor=self.name,
+            mode=handle.mode,
+            model=handle.model,
+            status=self.status_of(word),
+            raw_status=word,
+            video_url=urls[0] if urls else None,
+            video_urls=urls,
+            url_expires_at=unix_time(content.get("expires_at")),
+            duration=_seconds(content.get("seconds")),
+            submitted_at=unix_time(content.get("created_at")) or handle.submitted_at,
+            finished_at=unix_time(content.get("completed_at")),
+            usage=as_dict(content.get("usage")) or None,
+            request_id=_request_id(content, answer) or handle.request_id,
+            progress=percent(content.get("progress")),
+            error_code=text_or_none(error.get("code")),
+            error_message=message,
+        )
+
+    def problem(self, answer: Answer) -> Problem | None:
+        """Return the error of ``{"code", "message"}`` or of ``{"error": {…}}``."""
+        content = answer.json()
+        if content is None or (200 <= answer.status < 300 and ("id" in content or "status" in content)):
+            return None
+        envelope = as_dict(content.get("error"))
+        code = text_or_none(envelope.get("code") or envelope.get("type") or content.get("code"))
+        message = text_or_none(envelope.get("message") or content.get("message"))
+        if 200 <= answer.status < 300 and not envelope and (code is None or code in ("200", "0", "success")):
+            return None
+        if code is None and message is None:
+            return None
+        fallback = default_failure(answer.status) if answer.status >= 400 else Failure.REQUEST
+        failure = classify(self.failure_codes, code, message, fallback)
+        if answer.status in (401, 402, 429):
+            failure = fallback
+        if answer.status >= 500 and failure is Failure.REQUEST:
+            failure = Failure.SERVER
+        return Problem(failure, code, message or "no message", _request_id(content, answer))
+
+    def key_check(self) -> Call:
+        """Return the model list, which needs a key and makes nothing."""
+        return Call("test_connection", "GET", "/v1/models")
+
+    def content_url(self, task: VideoTask, account: Account) -> str | None:
+        """Return ``/v1/videos/{id}/content``, which needs the key and may redirect to a CDN."""
+        return f"{account.base_url}/v1/videos/{path_part(task.task_id)}/content"
+
+
+def _request_id(content: dict[str, Any], answer: Answer) -> str | None:
+    return text_or_none(content.get("request_id") or answer.headers.get("x-request-id"))
+
+
+def _seconds(value: object) -> float | None:
+    try:
+        return float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+    except ValueError:
+        return None
+
+
+def _body(request: VideoRequest, model: str) -> dict[str, Any]:
+    is_3 = family_of(model) is Family.WAN_3_0
+    ratio = request.ratio
+    if isinstance(request, ImageToVideoRequest) and not is_3:
+        ratio = None
+    if isinstance(request, TextToVideoRequest) and not is_3 and ratio == "16:9":
+        # The default, and the page of text-to-video has no such field.
+        ratio = None
+    # "size" is the resolution tier here, and seconds are a string.
+    return without_none(
+        model=model,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        media=list(_media(request, is_3)) or None,
+        audio_url=getattr(request, "audio_url", None),
+        size=request.resolution,
+        seconds=str(request.duration),
+        ratio=ratio,
+        generate_audio=request.generate_audio,
+        prompt_extend=request.prompt_extend,
+        watermark=request.watermark,
+        seed=request.seed,
+        audio_setting=getattr(request, "audio_setting", None),
+    )
+
+
+def _media(request: VideoRequest, is_3: bool) -> Iterator[dict[str, str]]:
+    match request:
+        case ImageToVideoRequest():
+            for kind in ("first_frame", "first_clip", "last_frame", "driving_audio"):
+                url = getattr(request, kind)
+                if url:
+                    yield {"type": kind, "url": url}
+        case ReferenceToVideoRequest():
+            yield from _references("reference_image", request.reference_images)
+            yield from _references("reference_video", request.reference_videos)
+            yield from ({"type": "reference_audio", "url": url} for url in request.reference_audios)
+            for kind, url in (
+                ("file", request.document),
+                ("link", request.link),
+                ("first_frame", request.first_frame),
+            ):
+                if url:
+                    yield {"type": kind, "url": url}
+        case VideoEditRequest():
+            if request.video:
+                yield {"type": "reference_video" if is_3 else "video", "url": request.video}
+            yield from _references("reference_image", request.reference_images)
+
+
+def _references(kind: str, items: list[Reference]) -> Iterator[dict[str, str]]:
+    for item in items:
+        yield without_none(type=kind, url=item.url, reference_voice=item.voice)
