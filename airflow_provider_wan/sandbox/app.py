@@ -1,0 +1,65 @@
+"""Puts the four vendors, the result host and the control API on one port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
+
+from airflow_provider_wan.sandbox.answers import KeepTransport
+from airflow_provider_wan.sandbox.clock import Clock
+from airflow_provider_wan.sandbox.control import Control
+from airflow_provider_wan.sandbox.desk import Desk
+from airflow_provider_wan.sandbox.files import Files
+from airflow_provider_wan.sandbox.media_shelf import MediaShelf
+from airflow_provider_wan.sandbox.renderer import Renderer
+from airflow_provider_wan.sandbox.settings import Settings
+from airflow_provider_wan.sandbox.vendors.dashscope import DashScope
+from airflow_provider_wan.sandbox.world import World
+
+
+class SandboxApp:
+    """Everything behind the port; belongs to one event loop."""
+
+    def __init__(self, settings: Settings, base_url: Callable[[], str], clock: Clock | None = None) -> None:
+        self.settings = settings
+        self._initial = settings.model_dump() | {"webhook_secret": settings.webhook_secret}
+        self.world = World(settings, clock)
+        self.desk = Desk(self.world, base_url)
+        self.shelf = MediaShelf(self.world)
+        self.renderer = Renderer(settings)
+        self.files = Files(self.desk, self.renderer, self.shelf)
+        self.control = Control(self.world, self.reset, self.configure)
+        self.vendors = [DashScope(self.desk, self.shelf, self.files)]
+
+    def asgi(self) -> ASGIApp:
+        """Return the ASGI application."""
+        routes = [*self.control.routes(), *self.files.routes()]
+        for vendor in self.vendors:
+            routes += vendor.routes()
+
+        app = Starlette(routes=routes, exception_handlers={404: _not_found})
+        app.router.redirect_slashes = False
+        return KeepTransport(app)
+
+    def configure(self, changes: dict[str, Any]) -> None:
+        """Change settings at once; raises pydantic's ``ValidationError`` and then changes nothing."""
+        self.settings.change(changes)
+        if "outage" in changes:
+            self.desk.faults.start_outage(self.settings.outage)
+
+    def reset(self) -> None:
+        """Forget tasks, books, uploads and files, and return to the settings of the start."""
+        self.settings.change(self._initial)
+        self.world.clear()
+        self.desk.clear()
+        self.shelf.clear()
+        self.renderer.clear()
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": f"the sandbox has no {request.method} {request.url.path}"}, 404)

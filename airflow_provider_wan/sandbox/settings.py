@@ -1,0 +1,131 @@
+"""Everything the sandbox can be told, by flag, by constructor or at ``/sandbox/settings``."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_serializer, field_validator
+
+Call = Literal["submit", "query", "list", "cancel", "download", "upload", "models"]
+Rate = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+def fingerprint(key: str) -> str:
+    """Return the short hash by which an API key is known here; the key itself is never kept."""
+    return "fp-" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def _span(value: Any) -> Any:
+    """Read ``2``, ``"2"``, ``"2:6"`` or ``[2, 6]`` as a (least, most) pair."""
+    if isinstance(value, str):
+        value = value.split(":")
+    if isinstance(value, (int, float)):
+        value = (value, value)
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        value = (value[0], value[0])
+    return value
+
+
+Span = Annotated[tuple[Seconds, Seconds], BeforeValidator(_span)]
+
+
+class FailNext(BaseModel):
+    """Answer the next ``times`` calls of one kind with this status (and body) instead of serving them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    call: Call
+    status: int = Field(ge=200, le=599)
+    times: int = Field(default=1, ge=0)
+    vendor: str | None = None
+    code: str | None = None
+    message: str | None = None
+    body: Any = None
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class Settings(BaseModel):
+    """The sandbox's behaviour; times in seconds, rates from 0 to 1, ``0`` switches a limit off."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    # How generations run
+    generation_seconds: Span = (2.0, 2.0)
+    pending_seconds: Seconds = 0.0
+    running_limit: int = Field(default=5, ge=0)
+    queue_limit: int = Field(default=500, ge=0)
+    expire_after: Seconds = 86_400.0
+    input_video_seconds: Seconds = 5.0
+    seed: int = 0
+
+    # What the API allows
+    query_qps: Annotated[float, Field(ge=0)] = 0.0
+    submit_qps: Annotated[float, Field(ge=0)] = 0.0
+    answer_delay: Seconds = 0.0
+    page_size_max: int = Field(default=100, ge=1)
+    utc_offset_hours: float = 8.0
+    late_validation: bool = False
+    strict_fields: bool = False
+    api_keys: list[str] = Field(default_factory=list)
+
+    # What a finished task looks like
+    render: Literal["full", "small"] = "full"
+    powertokens_url: Literal["content", "file"] = "content"
+    powertokens_content: Literal["redirect", "stream"] = "redirect"
+    freepik_failure_reason: bool = True
+    webhook_secret: str = "sandbox-webhook-secret"  # noqa: S105 - documented value of a local test server
+
+    # Faults
+    drop_answer_rate: Rate = 0.0
+    drop_next_answers: int = Field(default=0, ge=0)
+    drop_before_rate: Rate = 0.0
+    error_rates: dict[Call, dict[int, Rate]] = Field(default_factory=dict)
+    error_after_create_rate: Rate = 0.0
+    fail_next: list[FailNext] = Field(default_factory=list)
+    malformed_rate: dict[Call, Rate] = Field(default_factory=dict)
+    task_failure_rate: Rate = 0.0
+    task_failure_code: str = "InternalError"
+    outage: Seconds = 0.0
+    outage_kind: Literal["reset", "503"] = "reset"
+    cancel_delay_seconds: Seconds = 0.0
+    truncate_downloads: int = Field(default=0, ge=0)
+    html_downloads: int = Field(default=0, ge=0)
+    endless_downloads: int = Field(default=0, ge=0)
+    retry_after_seconds: float | None = None
+    list_lag_seconds: Seconds = 0.0
+    unknown_status_word: str | None = None
+
+    @field_validator("generation_seconds")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise ValueError("the least comes before the most, as in 2:6")
+        return value
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _hashed(cls, value: Any) -> Any:
+        if not isinstance(value, (list, tuple, set)):
+            return value
+        return [key if str(key).startswith("fp-") else fingerprint(str(key)) for key in value]
+
+    @field_validator("malformed_rate", mode="before")
+    @classmethod
+    def _every_call(cls, value: Any) -> Any:
+        """Take one number for all the calls that answer JSON."""
+        if isinstance(value, (int, float)):
+            return dict.fromkeys(("submit", "query", "list", "cancel"), value)
+        return value
+
+    @field_serializer("webhook_secret")
+    def _hidden(self, value: str) -> str:
+        return "(set)" if value else ""
+
+    def change(self, changes: dict[str, Any]) -> None:
+        """Apply ``changes`` together or not at all; raises pydantic's ``ValidationError``."""
+        merged = type(self).model_validate({**self.model_dump(), "webhook_secret": self.webhook_secret, **changes})
+        for name in changes:
+            # The merged model has been validated as a whole; assigning again would validate each twice.
+            self.__dict__[name] = getattr(merged, name)

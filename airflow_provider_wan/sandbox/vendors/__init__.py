@@ -1,0 +1,1 @@
+"""The wire shapes of the four vendors, one file each."""

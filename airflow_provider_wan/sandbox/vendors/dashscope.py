@@ -1,0 +1,332 @@
+"""DashScope (Alibaba Cloud Model Studio): create, query, list, cancel, temporary uploads, quotas.
+
+Follows help.aliyun.com/zh/model-studio: the Wan API references, manage-asynchronous-tasks, error-code,
+get-temporary-file-url.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from airflow_provider_wan.sandbox.answers import Answer, Refusal, oss_error
+from airflow_provider_wan.sandbox.desk import Desk, Vendor, Visit, bearer
+from airflow_provider_wan.sandbox.files import Files
+from airflow_provider_wan.sandbox.media_shelf import OSS_DIRECTORY, MediaShelf
+from airflow_provider_wan.sandbox.tasks import Failure, Order, Status, Task, shortened
+from airflow_provider_wan.sandbox.vendors.dashscope_models import Bodies, usage
+
+DEFAULT_CODES = {
+    400: "InvalidParameter", 401: "InvalidApiKey", 403: "AccessDenied", 404: "NotFound", 408: "RequestTimeOut",
+    413: "BadRequest.TooLarge", 429: "Throttling.RateQuota", 500: "InternalError", 502: "InternalError",
+    503: "ServiceUnavailable", 504: "GatewayTimeout",
+}  # fmt: skip
+PLAIN_BODY_LIMIT = 16 * 1024 * 1024
+POLICY_SECONDS = 300
+STATUS_WORDS = frozenset({*Status, "UNKNOWN"})
+
+
+class DashScope(Vendor):
+    """``/api/v1/…``."""
+
+    name = "dashscope"
+
+    def __init__(self, desk: Desk, shelf: MediaShelf, files: Files) -> None:
+        super().__init__(desk)
+        self._shelf = shelf
+        self._files = files
+        self._policies: dict[str, tuple[str, float]] = {}
+
+    def routes(self) -> list[Route]:
+        """Return the vendor's paths."""
+
+        def route(path: str, method: str, call: str, handler: Callable[[Visit], Any]) -> Route:
+            return Route(path, self.desk.endpoint(self, call, handler), methods=[method])
+
+        services = "/api/v1/services/aigc"
+        return [
+            route(f"{services}/video-generation/video-synthesis", "POST", "submit", self._create_video),
+            route(f"{services}/image2video/video-synthesis", "POST", "submit", self._create_from_image),
+            route("/api/v1/tasks", "GET", "list", self._list),
+            route("/api/v1/tasks/", "GET", "list", self._list),
+            route("/api/v1/tasks/{task_id}", "GET", "query", self._query),
+            route("/api/v1/tasks/{task_id}/cancel", "POST", "cancel", self._cancel),
+            route("/api/v1/uploads", "GET", "upload", self._policy),
+            route("/api/v1/models/limits", "GET", "models", self._quotas),
+            # Stands for the OSS host of the upload policy: no key there, the policy is the permission.
+            Route("/oss-upload", self._receive, methods=["POST"]),
+        ]
+
+    # Saying no ---------------------------------------------------------------------------------------------
+
+    def key_of(self, request: Request) -> str:
+        """Return the Bearer key."""
+        key = bearer(request)
+        if key is None:
+            raise Refusal(401, "InvalidApiKey", "No API-key provided.")
+        return key
+
+    def bad_key(self) -> Refusal:
+        """Return the no to a wrong key."""
+        return Refusal(401, "InvalidApiKey", "Invalid API-key provided.")
+
+    def unpaid(self) -> Refusal:
+        """Return the no to an overdue account."""
+        return Refusal(400, "Arrearage", "Access denied, please make sure your account is in good standing.")
+
+    def refuse(self, refusal: Refusal, request_id: str) -> Answer:
+        """Write ``{code, message, request_id}``."""
+        code = refusal.code or DEFAULT_CODES.get(refusal.status, "InternalError")
+        body = {"code": code, "message": refusal.message, "request_id": request_id}
+        return Answer(refusal.status, body, refusal.headers)
+
+    # Create ------------------------------------------------------------------------------------------------
+
+    def _create_video(self, visit: Visit) -> Answer:
+        return self._create(visit, "video-generation")
+
+    def _create_from_image(self, visit: Visit) -> Answer:
+        return self._create(visit, "image2video")
+
+    def _create(self, visit: Visit, path: str) -> Answer:
+        headers = visit.request.headers
+        if headers.get("x-dashscope-async", "").lower() != "enable":
+            raise Refusal(403, "AccessDenied", "current user api does not support synchronous calls.")
+        if len(visit.body) > PLAIN_BODY_LIMIT and b";base64," not in visit.body:
+            raise Refusal(413, None, "Payload too large.")
+        order = self._order(visit.json(), path, resolve_oss=headers.get("x-dashscope-ossresourceresolve") == "enable")
+        task = self.submitted(visit, order, str(uuid.uuid4()))
+        return Answer(200, {"output": {"task_status": "PENDING", "task_id": task.id}, "request_id": visit.request_id})
+
+    def _order(self, body: dict[str, Any], path: str, *, resolve_oss: bool) -> Order:
+        try:
+            reader = Bodies(self._shelf, body, resolve_oss=resolve_oss, strict=self.settings.strict_fields)
+            return reader.order(path)
+        except Refusal as refusal:
+            late = self.settings.late_validation and refusal.code == "InvalidParameter" and refusal.field != "model"
+            if not late:
+                raise
+            return _doomed(body, refusal)
+
+    # Query, list, cancel -----------------------------------------------------------------------------------
+
+    def _query(self, visit: Visit) -> Answer:
+        task_id = visit.request.path_params["task_id"]
+        task = self.world.find(self.name, visit.account, task_id)
+        if task is None:
+            output: dict[str, Any] = {"task_id": task_id, "task_status": "UNKNOWN"}
+            return Answer(200, {"request_id": visit.request_id, "output": output})
+        body: dict[str, Any] = {"request_id": visit.request_id, "output": self._output(task)}
+        if task.status is Status.SUCCEEDED:
+            body["usage"] = usage(task.order)
+        return Answer(200, body)
+
+    def _output(self, task: Task) -> dict[str, Any]:
+        word = self.status_word(task.status.value, over=task.over)
+        output: dict[str, Any] = {"task_id": task.id, "task_status": word, "submit_time": self._local(task.created)}
+        if task.started is not None:
+            output["scheduled_time"] = self._local(task.started)
+        if task.ended is not None:
+            output["end_time"] = self._local(task.ended)
+        if task.status is Status.SUCCEEDED:
+            # The prompt is shown only with a result: before, a task cannot be told by it.
+            output["orig_prompt"] = task.order.prompt
+            url = self._files.url(task)
+            output |= {"results": {"video_url": url}} if task.order.family == "older-results" else {"video_url": url}
+        if task.status is Status.FAILED and task.failure is not None:
+            output |= {"code": task.failure.code, "message": task.failure.message}
+        return output
+
+    def _zone(self) -> timezone:
+        return timezone(timedelta(hours=self.settings.utc_offset_hours))
+
+    def _local(self, at: float) -> str:
+        return datetime.fromtimestamp(at, self._zone()).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+    def _list(self, visit: Visit) -> Answer:
+        query = visit.request.query_params
+        number = _positive(query.get("page_no"), "page_no", 1)
+        size = min(_positive(query.get("page_size"), "page_size", 10), self.settings.page_size_max)
+        since, until = self._window(query.get("start_time"), query.get("end_time"))
+        status, task_id = query.get("status"), query.get("task_id")
+        if status and status not in STATUS_WORDS:
+            raise Refusal(400, "InvalidParameter", f"status must be one of {', '.join(sorted(STATUS_WORDS))}.")
+
+        def fits(task: Task) -> bool:
+            return (not status or task.status == status) and (not task_id or task.id == task_id)
+
+        total, tasks = self.world.page(
+            self.name,
+            visit.account,
+            since=since,
+            until=until,
+            model=query.get("model_name") or None,
+            keep=fits if status or task_id else None,
+            skip=(number - 1) * size,
+            take=size,
+        )
+        return Answer(
+            200,
+            {
+                "request_id": visit.request_id,
+                "data": [self._row(task) for task in tasks],
+                "total": total,
+                "total_page": -(-total // size),
+                "page_no": number,
+                "page_size": size,
+            },
+        )
+
+    def _row(self, task: Task) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "api_key_id": task.account,
+            "caller_parent_id": "1000000000000000",
+            "caller_uid": "1000000000000000",
+            "gmt_create": int(task.created * 1000),
+            "model_name": task.order.model,
+            "region": "sandbox",
+            "request_id": task.request_id,
+            "status": self.status_word(task.status.value, over=task.over),
+            "task_id": task.id,
+            "user_api_unique_key": f"apikey:v1:aigc:video-generation:video-synthesis:{task.order.model}",
+        }
+        if task.started is not None:
+            row["start_time"] = int(task.started * 1000)
+        if task.ended is not None:
+            row["end_time"] = int(task.ended * 1000)
+        return row
+
+    def _window(self, start: str | None, end: str | None) -> tuple[float, float]:
+        """Return the span of creation times that is asked for: at most a day, the last one if nothing is said."""
+        now = self.world.now()
+        day = 86_400.0
+        since, until = self._instant(start, "start_time"), self._instant(end, "end_time")
+        if since is None:
+            until = now if until is None else until
+            return until - day, until
+        if until is None:
+            return since, since + day
+        if not 0 <= until - since <= day:
+            raise Refusal(400, "InvalidParameter", "The span from start_time to end_time must be at most 24 hours.")
+        return since, until
+
+    def _instant(self, text: str | None, name: str) -> float | None:
+        if not text:
+            return None
+        try:
+            return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=self._zone()).timestamp()
+        except ValueError:
+            raise Refusal(400, "InvalidParameter", f"{name} must look like 20260420153000.") from None
+
+    async def _cancel(self, visit: Visit) -> Answer:
+        task = self.world.find(self.name, visit.account, visit.request.path_params["task_id"])
+        delay = self.settings.cancel_delay_seconds
+        if task is not None and task.directives.cancel_delay is not None:
+            delay = task.directives.cancel_delay
+        if delay:
+            await asyncio.sleep(delay)
+            # A caller that hangs up before the answer cancels nothing: only so does a test see whether the
+            # caller waited for it.
+            if await visit.request.is_disconnected():
+                self.world.ledger.cancel(task.id if task else "", self.name, accepted=False, abandoned=True)
+                raise Refusal(499, None, "Client closed the request.")
+        accepted = task is not None and self.world.cancel(task)
+        self.world.ledger.cancel(visit.request.path_params["task_id"], self.name, accepted=accepted)
+        if not accepted:
+            text = "Failed to cancel the task, please confirm if the task is in PENDING status."
+            raise Refusal(400, "UnsupportedOperation", text)
+        return Answer(200, {"request_id": visit.request_id})
+
+    # Uploads and quotas ------------------------------------------------------------------------------------
+
+    def _policy(self, visit: Visit) -> Answer:
+        query = visit.request.query_params
+        if query.get("action") != "getPolicy" or not query.get("model"):
+            raise Refusal(400, "InvalidParameter", "action=getPolicy and model are required.")
+        directory = f"{OSS_DIRECTORY}/{uuid.uuid4().hex}"
+        self._policies[directory] = (query["model"], self.world.now() + POLICY_SECONDS)
+        policy = base64.b64encode(json.dumps({"dir": directory}).encode()).decode()
+        data = {
+            "policy": policy,
+            "signature": "c2FuZGJveA==",
+            "upload_dir": directory,
+            "upload_host": f"{self.desk.base_url()}/oss-upload",
+            "expire_in_seconds": POLICY_SECONDS,
+            "max_file_size_mb": 100,
+            "capacity_limit_mb": 999999999,
+            "oss_access_key_id": "LTAI-SANDBOX",
+            "x_oss_object_acl": "private",
+            "x_oss_forbid_overwrite": "true",
+        }
+        return Answer(200, {"request_id": visit.request_id, "data": data})
+
+    async def _receive(self, request: Request) -> Response:
+        """Take a multipart upload under a policy, as OSS does."""
+        if "authorization" in request.headers:
+            return self._oss_no("InvalidArgument", "Only one auth mechanism is allowed.", 400)
+        async with request.form() as form:
+            key, upload = str(form.get("key") or ""), form.get("file")
+            directory, _, name = key.rpartition("/")
+            model, ends = self._policies.get(directory, ("", 0.0))
+            needed = ("OSSAccessKeyId", "Signature", "policy", "x-oss-object-acl", "x-oss-forbid-overwrite")
+            if not model or not name or any(not form.get(field) for field in needed):
+                return self._oss_no("AccessDenied", "Invalid according to Policy.", 403)
+            if self.world.now() > ends:
+                return self._oss_no("AccessDenied", "Invalid according to Policy: Policy expired.", 403)
+            if upload is None or isinstance(upload, str) or list(form)[-1] != "file":
+                return self._oss_no("InvalidArgument", "The file must be the last form field.", 400)
+            if self._shelf.get(key) is not None:
+                return self._oss_no("FileAlreadyExists", "The object you specified already exists.", 409)
+            content = await upload.read()
+            self._shelf.put(key, content, upload.content_type or "application/octet-stream", model)
+        self.desk.count(self.name, "upload", "200")
+        return Response(status_code=int(str(form.get("success_action_status") or 204)))
+
+    def _oss_no(self, code: str, message: str, status: int) -> Response:
+        self.desk.count(self.name, "upload", str(status))
+        return oss_error(code, message, status)
+
+    def _quotas(self, visit: Visit) -> Answer:
+        model = visit.request.query_params.get("model") or "wan2.7-t2v"
+        limit = {
+            "request_limit": int(self.settings.submit_qps) or 5,
+            "request_limit_period": 1,
+            "async_user_queue_limit": self.settings.queue_limit,
+            "async_user_concurrency_limit": self.settings.running_limit,
+        }
+        quotas = [{"model": model, "model_limit": limit, "workspace_limit": None}]
+        return Answer(200, {"request_id": visit.request_id, "output": {"quotas": quotas, "total": 1, "page_no": 1}})
+
+
+def _positive(text: str | None, name: str, default: int) -> int:
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) < 1:
+        raise Refusal(400, "InvalidParameter", f"{name} must be a positive integer.")
+    return int(text)
+
+
+def _doomed(body: dict[str, Any], refusal: Refusal) -> Order:
+    """Return an order that is taken now and fails later, as the real API does with many wrong bodies."""
+    given = body.get("input")
+    prompt = given.get("prompt") if isinstance(given, dict) else None
+    return Order(
+        mode="text_to_video",
+        model=str(body.get("model")),
+        prompt=prompt if isinstance(prompt, str) else "",
+        tier="720P",
+        size=(1280, 720),
+        seconds=5.0,
+        family="t2v",
+        failure=Failure("InvalidParameter", refusal.message),
+        body=shortened(body),
+    )
