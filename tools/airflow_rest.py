@@ -182,7 +182,11 @@ class AirflowRest:
                 if error.response.status_code != 404:  # a mapped instance appears when it is expanded
                     raise
                 return None
-            return seen if seen["state"] in states and seen["try_number"] >= min_try else None
+            if seen["try_number"] < min_try:
+                return None
+            if seen["state"] in TASK_FINISHED - set(states):  # it will not come any more
+                raise AirflowWaitTimeout(f"{dag_id}.{task_id} is not in {sorted(states)}")
+            return seen if seen["state"] in states else None
 
         try:
             return wait_until(reached, timeout, f"{dag_id}.{task_id} is in {sorted(states)}", every=0.1)

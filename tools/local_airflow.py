@@ -174,7 +174,8 @@ class LocalAirflow:
 
     def worker_pids(self) -> list[int]:
         """LocalExecutor workers: they live on between tasks, and supervise the task that they run."""
-        return [pid for pid in self.pids("scheduler") if _title(pid).startswith(WORKER_TITLE)]
+        children = psutil.Process(self._running["scheduler"].pid).children()  # a task is a grandchild
+        return [child.pid for child in children if _title(child.pid).startswith(WORKER_TITLE)]
 
     def busy_worker_pids(self) -> list[int]:
         """The workers that are held by a task now."""

@@ -22,7 +22,7 @@ import psutil
 def session_members(sessions: Iterable[int]) -> list[int]:
     """Living processes of these sessions; zombies are not counted, they only wait to be reaped."""
     wanted = set(sessions)
-    return [pid for pid in psutil.pids() if _session(pid) in wanted and _alive(pid)]
+    return [pid for pid in psutil.pids() if _session(pid) in wanted and alive(pid)]
 
 
 def _session(pid: int) -> int:
@@ -32,7 +32,8 @@ def _session(pid: int) -> int:
         return -1
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
@@ -83,8 +84,9 @@ class ProcessFamily:
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """SIGKILL a process and everything in its session."""
-        send(session_members([process.pid]), signal.SIGKILL)
-        process.wait()
+        while not _wait_empty([process], 0):  # again, for what was forked in between
+            send(session_members([process.pid]), signal.SIGKILL)
+            _wait_empty([process], 1)
 
     def terminate(self, processes: Iterable[subprocess.Popen[bytes]], grace: float) -> None:
         """SIGTERM the leaders, wait `grace` seconds for their sessions to empty, SIGKILL what is left."""
@@ -113,9 +115,8 @@ class ProcessFamily:
 def _wait_empty(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> bool:
     end = time.monotonic() + seconds
     while True:
-        for process in processes:
-            process.poll()
-        if not session_members(process.pid for process in processes):
+        ended = [process.poll() is not None for process in processes]
+        if all(ended) and not session_members(process.pid for process in processes):
             return True
         if time.monotonic() >= end:
             return False

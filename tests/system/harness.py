@@ -46,5 +46,5 @@ def explain(airflow: LocalAirflow, runs: list[tuple[str, str]], lines: int = 40)
     except Exception as error:  # the explanation must not hide the failure that it explains
         parts.append(f"(no further task logs: {error})")
     if not parts:
-        parts = ["no run was triggered; the scheduler's last lines:", airflow.component_log("scheduler")]
+        parts = ["no run was triggered; the scheduler's last lines:", airflow.component_log("scheduler", 20)]
     return "\n".join(parts)

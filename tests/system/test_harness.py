@@ -8,6 +8,7 @@ import signal
 from harness import explain
 
 from tools.local_airflow import LocalAirflow
+from tools.process_family import alive
 
 
 def test_a_deferred_task_resumes_and_mapped_values_arrive(airflow: LocalAirflow) -> None:
@@ -39,7 +40,7 @@ def test_a_killed_scheduler_takes_its_workers_with_it_and_can_be_replaced(airflo
     workers = airflow.worker_pids()
     airflow.kill("scheduler")
     assert workers
-    assert not any(_exists(pid) for pid in workers)
+    assert not any(alive(pid) for pid in workers)
     airflow.repair()
     run_id = airflow.rest.trigger("harness_deferred")
     assert airflow.rest.wait_for_run("harness_deferred", run_id) == "success"
@@ -60,11 +61,3 @@ def test_a_secret_is_found_wherever_it_was_written(airflow: LocalAirflow) -> Non
     places = airflow.places_of(secret)
     assert "dag_run.conf" in places
     assert str(airflow.home / "note.txt") in places
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -5,20 +5,29 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
-from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
-from airflow.sdk import dag, task
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+from airflow.sdk import BaseOperator, Context, dag, task
+
+
+class WaitOperator(BaseOperator):
+    """Defers for two seconds."""
+
+    def execute(self, context: Context) -> None:
+        self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=2)), method_name="resume")
+
+    def resume(self, context: Context, event: object) -> None:
+        pass
 
 
 @dag(dag_id="harness_deferred")
 def deferred() -> None:
-    """A task that defers for as long as the run's configuration says, and then a value passed on."""
+    """A task that defers, then mapped ones that pass values on."""
 
     @task
     def answer(value: int) -> int:
         return value + 1
 
-    wait = TimeDeltaSensor(task_id="wait", delta=timedelta(seconds=2), deferrable=True)
-    wait >> answer.expand(value=[1, 2])
+    WaitOperator(task_id="wait") >> answer.expand(value=[1, 2])
 
 
 @dag(dag_id="harness_running")
