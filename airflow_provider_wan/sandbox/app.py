@@ -13,12 +13,16 @@ from starlette.types import ASGIApp
 from airflow_provider_wan.sandbox.answers import KeepTransport
 from airflow_provider_wan.sandbox.clock import Clock
 from airflow_provider_wan.sandbox.control import Control
-from airflow_provider_wan.sandbox.desk import Desk
+from airflow_provider_wan.sandbox.desk import Desk, Vendor
 from airflow_provider_wan.sandbox.files import Files
 from airflow_provider_wan.sandbox.media_shelf import MediaShelf
 from airflow_provider_wan.sandbox.renderer import Renderer
 from airflow_provider_wan.sandbox.settings import Settings
 from airflow_provider_wan.sandbox.vendors.dashscope import DashScope
+from airflow_provider_wan.sandbox.vendors.freepik import Freepik
+from airflow_provider_wan.sandbox.vendors.gccai import Gccai
+from airflow_provider_wan.sandbox.vendors.powertokens import PowerTokens
+from airflow_provider_wan.sandbox.webhooks import Webhooks
 from airflow_provider_wan.sandbox.world import World
 
 
@@ -34,7 +38,15 @@ class SandboxApp:
         self.renderer = Renderer(settings)
         self.files = Files(self.desk, self.renderer, self.shelf)
         self.control = Control(self.world, self.reset, self.configure)
-        self.vendors = [DashScope(self.desk, self.shelf, self.files)]
+        freepik = Freepik(self.desk, self.shelf, self.files)
+        self.vendors: list[Vendor] = [
+            DashScope(self.desk, self.shelf, self.files),
+            Gccai(self.desk, self.shelf, self.files),
+            PowerTokens(self.desk, self.shelf, self.files),
+            freepik,
+        ]
+        self.webhooks = Webhooks(self.world, freepik.shape)
+        self.world.on_change = self.webhooks.changed
 
     def asgi(self) -> ASGIApp:
         """Return the ASGI application."""
@@ -58,6 +70,9 @@ class SandboxApp:
         self.world.clear()
         self.desk.clear()
         self.shelf.clear()
+        self.webhooks.clear()
+        for vendor in self.vendors:
+            vendor.clear()
         self.renderer.clear()
 
 

@@ -85,6 +85,9 @@ class Vendor(ABC):
     def refuse(self, refusal: Refusal, request_id: str) -> Answer:
         """Write a refusal in the vendor's error shape."""
 
+    def clear(self) -> None:  # noqa: B027 - most vendors remember nothing
+        """Forget what the vendor remembers beside its tasks."""
+
     def submitted(self, visit: Visit, order: Order, task_id: str) -> Task:
         """Take a validated order, under the prompt's own directives; raises ``Refusal``."""
         if not visit.billing_ok:

@@ -23,7 +23,7 @@ from airflow_provider_wan.sandbox.desk import Desk, Vendor, Visit, bearer
 from airflow_provider_wan.sandbox.files import Files
 from airflow_provider_wan.sandbox.media_shelf import OSS_DIRECTORY, MediaShelf
 from airflow_provider_wan.sandbox.tasks import Failure, Order, Status, Task, shortened
-from airflow_provider_wan.sandbox.vendors.dashscope_models import Bodies, usage
+from airflow_provider_wan.sandbox.vendors.dashscope_bodies import Bodies, usage
 
 DEFAULT_CODES = {
     400: "InvalidParameter", 401: "InvalidApiKey", 403: "AccessDenied", 404: "NotFound", 408: "RequestTimeOut",
@@ -65,6 +65,10 @@ class DashScope(Vendor):
             # Stands for the OSS host of the upload policy: no key there, the policy is the permission.
             Route("/oss-upload", self._receive, methods=["POST"]),
         ]
+
+    def clear(self) -> None:
+        """Forget the upload policies."""
+        self._policies.clear()
 
     # Saying no ---------------------------------------------------------------------------------------------
 

@@ -1,0 +1,192 @@
+"""GCCAI / APIMart: one submit path, ``size`` means the ratio, idempotency keys.
+
+Follows docs.apimart.ai/en/api-reference (videos/wan2.7, wan2.7-r2v, wan2.7-videoedit, tasks/status, uploads/images).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import secrets
+import string
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from airflow_provider_wan.sandbox.answers import Answer, Refusal
+from airflow_provider_wan.sandbox.desk import Desk, Vendor, Visit, bearer
+from airflow_provider_wan.sandbox.files import Files
+from airflow_provider_wan.sandbox.media_shelf import MediaShelf
+from airflow_provider_wan.sandbox.tasks import Failure, Status, Task
+from airflow_provider_wan.sandbox.vendors.gccai_bodies import Bodies
+
+VERSION = "2026-07-27"
+VERSION_HEADER = "X-APIMart-Response-Version"
+IMAGE_TYPES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/gif": "gif"}
+IMAGE_LIMIT = 20 * 1024 * 1024
+WORDS = {
+    Status.PENDING: "pending",
+    Status.RUNNING: "processing",
+    Status.SUCCEEDED: "completed",
+    Status.FAILED: "failed",
+    Status.CANCELED: "cancelled",
+}
+# HTTP status to (error type, code), for refusals that bring no code of their own.
+ERRORS = {
+    400: ("invalid_request_error", "invalid_request"), 401: ("authentication_error", "invalid_api_key"),
+    402: ("payment_required", "insufficient_balance"), 403: ("permission_error", "permission_denied"),
+    404: ("not_found_error", "task_not_found"), 409: ("invalid_request_error", "idempotency_key_reused"),
+    413: ("invalid_request_error", "file_too_large"), 422: ("invalid_request_error", "invalid_parameter"),
+    429: ("rate_limit_error", "rate_limit_exceeded"),
+}  # fmt: skip
+_KEY = re.compile(r"[\x21-\x7e]{1,191}")
+_LETTERS = string.ascii_uppercase + string.digits
+
+
+class Gccai(Vendor):
+    """``/v1/videos/generations``, ``/v1/tasks/…``, ``/v1/uploads/images``, ``/v1/models``."""
+
+    name = "gccai"
+
+    def __init__(self, desk: Desk, shelf: MediaShelf, files: Files) -> None:
+        super().__init__(desk)
+        self._shelf = shelf
+        self._files = files
+        self._replays: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def routes(self) -> list[Route]:
+        """Return the vendor's paths."""
+
+        def route(path: str, method: str, call: str, handler: Callable[[Visit], Any]) -> Route:
+            return Route(path, self.desk.endpoint(self, call, handler), methods=[method])
+
+        return [
+            route("/v1/videos/generations", "POST", "submit", self._submit),
+            route("/v1/tasks/{task_id}", "GET", "query", self._query),
+            route("/v1/uploads/images", "POST", "upload", self._upload),
+            # PowerTokens has the same path; a client of either only asks whether its key is good.
+            route("/v1/models", "GET", "models", self._models),
+        ]
+
+    def clear(self) -> None:
+        """Forget the idempotency keys."""
+        self._replays.clear()
+
+    def key_of(self, request: Request) -> str:
+        """Return the Bearer key."""
+        key = bearer(request)
+        if key is None:
+            raise Refusal(401, None, "Missing API key in the Authorization header")
+        return key
+
+    def bad_key(self) -> Refusal:
+        """Return the no to a wrong key."""
+        return Refusal(401, None, "Invalid API key")
+
+    def unpaid(self) -> Refusal:
+        """Return the no to an empty account."""
+        return Refusal(402, None, "Insufficient balance, please top up your account")
+
+    def refuse(self, refusal: Refusal, request_id: str) -> Answer:
+        """Write ``{"error": {message, type, code, param}}``."""
+        kind, code = ERRORS.get(refusal.status, ("server_error", "internal_error"))
+        error = {"message": refusal.message, "type": kind, "code": refusal.code or code, "param": refusal.field}
+        return Answer(refusal.status, {"error": error}, {"X-Request-Id": request_id, **refusal.headers})
+
+    # Submit ------------------------------------------------------------------------------------------------
+
+    def _submit(self, visit: Visit) -> Answer:
+        key = visit.request.headers.get("idempotency-key")
+        if key is not None and not _KEY.fullmatch(key):
+            raise Refusal(
+                400, None, "Idempotency-Key must be 1 to 191 visible ASCII characters", field="Idempotency-Key"
+            )
+        digest = hashlib.sha256(visit.body).hexdigest()
+        known = self._replays.get((visit.account, key)) if key else None
+        if known is not None:
+            if known[1] != digest:
+                raise Refusal(409, None, "Idempotency-Key was used with a different body", field="Idempotency-Key")
+            return self._submitted(visit, known[0], {"Idempotency-Replayed": "true"})
+        order = Bodies(self._shelf, visit.json(), strict=self.settings.strict_fields).order()
+        task_id = "task_" + "".join(secrets.choice(_LETTERS) for _ in range(26))
+        self.submitted(visit, order, task_id)
+        if key:
+            self._replays[visit.account, key] = (task_id, digest)
+        return self._submitted(visit, task_id, {})
+
+    def _submitted(self, visit: Visit, task_id: str, headers: dict[str, str]) -> Answer:
+        if visit.request.headers.get(VERSION_HEADER) == VERSION:
+            data: Any = {"id": task_id, "object": "generation.task", "status": "submitted"}
+            body = {"code": 200, "data": data, "request_id": visit.request_id}
+            return Answer(200, body, {VERSION_HEADER: VERSION, **headers})
+        return Answer(200, {"code": 200, "data": [{"status": "submitted", "task_id": task_id}]}, headers)
+
+    # Query -------------------------------------------------------------------------------------------------
+
+    def _query(self, visit: Visit) -> Answer:
+        task = self.world.find(self.name, visit.account, visit.request.path_params["task_id"])
+        if task is None:
+            raise Refusal(404, None, "Task not found")
+        return Answer(200, {"code": 200, "data": self._data(task)})
+
+    def _data(self, task: Task) -> dict[str, Any]:
+        data: dict[str, Any] = {
+            "id": task.id,
+            "status": self.status_word(WORDS[task.status], over=task.over),
+            "progress": task.progress(self.world.now()),
+            "created": int(task.created),
+        }
+        if math.isfinite(task.work_seconds):
+            data["estimated_time"] = math.ceil(task.work_seconds)
+        if task.ended is not None:
+            data["completed"] = int(task.ended)
+            data["actual_time"] = math.ceil(task.ended - task.created)
+        if task.status is Status.SUCCEEDED:
+            video = {"url": [self._files.url(task)], "expires_at": self._files.expires(task)}
+            data["result"] = {"videos": [video]}
+        if task.status is Status.FAILED and task.failure is not None:
+            data["error"] = _error(task.failure)
+        return data
+
+    # The rest ----------------------------------------------------------------------------------------------
+
+    async def _upload(self, visit: Visit) -> Answer:
+        async with visit.request.form() as form:
+            file = form.get("file")
+            if file is None or isinstance(file, str):
+                raise Refusal(400, None, "The multipart field file is missing", field="file")
+            kind = (file.content_type or "").partition(";")[0]
+            if kind not in IMAGE_TYPES:
+                raise Refusal(400, None, f"Unsupported image format {kind}", field="file")
+            content = await file.read()
+            name = file.filename or "image"
+        if len(content) > IMAGE_LIMIT:
+            raise Refusal(413, None, "The image is larger than 20 MB", field="file")
+        key = f"{secrets.token_hex(12)}.{IMAGE_TYPES[kind]}"
+        self._shelf.put(key, content, kind)
+        body = {
+            "url": f"{self.desk.base_url()}/assets/{key}",
+            "filename": name,
+            "content_type": kind,
+            "bytes": len(content),
+            "created_at": int(self.world.now()),
+        }
+        return Answer(200, body)
+
+    def _models(self, visit: Visit) -> Answer:
+        names = ("wan2.7", "wan2.7-r2v", "wan2.7-videoedit", "wan2.7-t2v", "wan2.7-i2v", "wan3.0-video")
+        data = [{"id": name, "object": "model", "created": 1775174400, "owned_by": "alibaba"} for name in names]
+        return Answer(200, {"object": "list", "data": data})
+
+
+def _error(failure: Failure) -> dict[str, Any]:
+    """Return the error object of a failed task; the upstream code stands in the message."""
+    message = f"{failure.code}: {failure.message}"
+    if failure.code in ("DataInspectionFailed", "IPInfringementSuspect", "InvalidParameter.DataInspection"):
+        return {"code": 400, "message": message, "type": "content_policy_violation"}
+    if failure.code.startswith(("Invalid", "BadRequest")):
+        return {"code": 400, "message": message, "type": "invalid_request_error"}
+    return {"code": 500, "message": message, "type": "upstream_error"}

@@ -1,0 +1,157 @@
+"""PowerTokens: OpenAI-style video tasks, seconds as strings, ``size`` means the tier, content behind the key.
+
+Follows docs.powertokens.ai/en/zmodelVideo/ali; the query shape is that of the gateway's sibling pages.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from airflow_provider_wan.sandbox.answers import Answer, HangUp, Refusal
+from airflow_provider_wan.sandbox.desk import Desk, Vendor, Visit, bearer
+from airflow_provider_wan.sandbox.files import Files
+from airflow_provider_wan.sandbox.media_shelf import MediaShelf
+from airflow_provider_wan.sandbox.settings import fingerprint
+from airflow_provider_wan.sandbox.tasks import Status, Task
+from airflow_provider_wan.sandbox.vendors.powertokens_bodies import Bodies
+
+WORDS = {
+    Status.PENDING: "queued",
+    Status.RUNNING: "in_progress",
+    Status.SUCCEEDED: "completed",
+    Status.FAILED: "failed",
+    # The gateway has no word of its own for a task that was cancelled upstream.
+    Status.CANCELED: "failed",
+}
+CODES = {
+    400: "invalid_request", 402: "insufficient_user_quota", 403: "access_denied", 404: "task_not_exist",
+    413: "request_too_large", 429: "rate_limit_exceeded",
+}  # fmt: skip
+
+
+class PowerTokens(Vendor):
+    """``/v1/videos``, ``/v1/videos/{id}``, ``/v1/videos/{id}/content``."""
+
+    name = "powertokens"
+
+    def __init__(self, desk: Desk, shelf: MediaShelf, files: Files) -> None:
+        super().__init__(desk)
+        self._shelf = shelf
+        self._files = files
+
+    def routes(self) -> list[Route]:
+        """Return the vendor's paths."""
+
+        def route(path: str, method: str, call: str, handler: Callable[[Visit], Any]) -> Route:
+            return Route(path, self.desk.endpoint(self, call, handler), methods=[method])
+
+        return [
+            route("/v1/videos", "POST", "submit", self._submit),
+            route("/v1/videos/{task_id}", "GET", "query", self._query),
+            Route("/v1/videos/{task_id}/content", self._content, methods=["GET"]),
+        ]
+
+    def key_of(self, request: Request) -> str:
+        """Return the Bearer key."""
+        key = bearer(request)
+        if key is None:
+            raise Refusal(401, None, "No token provided")
+        return key
+
+    def bad_key(self) -> Refusal:
+        """Return the no to a wrong key."""
+        return Refusal(401, None, "Invalid token")
+
+    def unpaid(self) -> Refusal:
+        """Return the no to an empty account."""
+        return Refusal(402, None, "user quota is not enough")
+
+    def refuse(self, refusal: Refusal, request_id: str) -> Answer:
+        """Write ``{code, message, data}``; trouble with the token comes from another layer, in another shape."""
+        message = f"{refusal.message} (request id: {request_id})"
+        if refusal.status == 401:
+            error = {"message": message, "type": "new_api_error", "code": refusal.code or "invalid_token"}
+            return Answer(401, {"error": error}, refusal.headers)
+        code = refusal.code or CODES.get(refusal.status, "internal_error")
+        return Answer(refusal.status, {"code": code, "message": message, "data": None}, refusal.headers)
+
+    # Submit and query --------------------------------------------------------------------------------------
+
+    def _submit(self, visit: Visit) -> Answer:
+        order = Bodies(self._shelf, visit.json(), strict=self.settings.strict_fields).order()
+        task = self.submitted(visit, order, "task_" + secrets.token_hex(16))
+        return Answer(200, self._shape(task, "queued", 0))
+
+    def _query(self, visit: Visit) -> Answer:
+        task = self.world.find(self.name, visit.account, visit.request.path_params["task_id"])
+        if task is None:
+            raise Refusal(404, None, "task_not_exist")
+        word = self.status_word(WORDS[task.status], over=task.over)
+        body = self._shape(task, word, task.progress(self.world.now()))
+        if task.ended is not None:
+            body["completed_at"] = int(task.ended)
+        if task.status is Status.SUCCEEDED:
+            content = f"{self.desk.base_url()}/v1/videos/{task.id}/content"
+            body["metadata"] = {"url": self._files.url(task) if self.settings.powertokens_url == "file" else content}
+        if task.status is Status.CANCELED:
+            body["error"] = {"code": "task_failed", "message": "task was cancelled upstream"}
+        elif task.status is Status.FAILED and task.failure is not None:
+            body["error"] = {"code": task.failure.code, "message": task.failure.message}
+        return Answer(200, body)
+
+    def _shape(self, task: Task, word: str, progress: int) -> dict[str, Any]:
+        return {
+            "id": task.id,
+            "task_id": task.id,
+            "object": "video",
+            "model": task.order.model,
+            "status": word,
+            "progress": progress,
+            "created_at": int(task.created),
+            "seconds": f"{task.order.seconds:g}",
+            "size": task.order.tier,
+        }
+
+    # Content -----------------------------------------------------------------------------------------------
+
+    async def _content(self, request: Request) -> Response:
+        """Give the video to the task's owner: stream it, or send to another host where the key must not go."""
+        response, outcome = await self._owned(request)
+        self.desk.count(self.name, "download", outcome)
+        return response
+
+    async def _owned(self, request: Request) -> tuple[Response, str]:
+        if self.desk.faults.outage:
+            return HangUp(reset=True), "outage"
+        key = bearer(request)
+        if key is None:
+            return self._no(Refusal(401, None, "No token provided"))
+        task = self.world.find(self.name, fingerprint(key), request.path_params["task_id"])
+        if task is None:
+            return self._no(Refusal(404, None, "task_not_exist"))
+        if task.status is not Status.SUCCEEDED:
+            return self._no(Refusal(400, None, "Task is not completed yet"))
+        if task.url_expired or self.world.now() > self._files.expires(task):
+            return self._no(Refusal(404, None, "the content has expired"))
+        status = self.desk.faults.error("download")
+        if status is not None:
+            return self._no(Refusal(status, None, "Injected failure."))
+        if self.settings.powertokens_content == "redirect":
+            url = self._files.url(task, _other_name(self.desk.base_url()))
+            return RedirectResponse(url, 302, {"Cache-Control": "max-age=86400"}), "302"
+        return await self._files.serve(request, task)
+
+    def _no(self, refusal: Refusal) -> tuple[Response, str]:
+        return self.refuse(refusal, secrets.token_hex(8)).response(), str(refusal.status)
+
+
+def _other_name(base: str) -> str:
+    """Return the same address under another host name, so that a client sees that it leaves the API's origin."""
+    return f"http://localhost:{urlsplit(base).port}"
