@@ -158,7 +158,9 @@ class Sandbox:
     # Inside ------------------------------------------------------------------------------------------------
 
     def _prepare(self) -> _Server:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # The protocol is named because asyncio switches Nagle's delay off only on sockets that say TCP; with it,
+        # every answer takes 40 ms longer.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind((HOST, self._port))

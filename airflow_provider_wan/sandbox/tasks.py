@@ -68,7 +68,6 @@ class Task:
     request_id: str
     created: float
     ready: float
-    work_seconds: float
     status: Status = Status.PENDING
     held: bool = False
     started: float | None = None

@@ -76,7 +76,6 @@ class World:
             request_id=request_id,
             created=now,
             ready=now + self.settings.pending_seconds,
-            work_seconds=self._work_seconds(directives),
             held=directives.hold,
         )
         self.tasks[task.id] = task
@@ -209,7 +208,7 @@ class World:
     def _on_start(self, task: Task, at: float) -> None:
         task.status = Status.RUNNING
         task.started = at
-        task.ends = at + task.work_seconds
+        task.ends = at + self._work_seconds(task.directives)
         task.failure = task.order.failure or self._planned_failure(task.directives)
         self.on_change(task)
 

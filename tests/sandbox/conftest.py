@@ -38,11 +38,13 @@ class Wire:
     def __init__(self, sandbox: Sandbox, key: str = KEY) -> None:
         self.sandbox = sandbox
         bearer = {"Authorization": f"Bearer {key}"}
-        self.http = httpx.Client(base_url=sandbox.url, headers=bearer, timeout=20, trust_env=False)
+        self.http = httpx.Client(base_url=sandbox.url, headers=bearer, timeout=20, trust_env=False, verify=False)
         self.freepik = httpx.Client(
-            base_url=sandbox.url, headers={"x-magnific-api-key": key}, timeout=20, trust_env=False
+            base_url=sandbox.url, headers={"x-magnific-api-key": key}, timeout=20, trust_env=False, verify=False
         )
-        self.plain = httpx.Client(base_url=sandbox.url, timeout=20, trust_env=False, follow_redirects=True)
+        self.plain = httpx.Client(
+            base_url=sandbox.url, timeout=20, trust_env=False, verify=False, follow_redirects=True
+        )
 
     def close(self) -> None:
         for client in (self.http, self.freepik, self.plain):

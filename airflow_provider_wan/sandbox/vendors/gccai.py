@@ -138,9 +138,8 @@ class Gccai(Vendor):
             "status": self.status_word(WORDS[task.status], over=task.over),
             "progress": task.progress(self.world.now()),
             "created": int(task.created),
+            "estimated_time": math.ceil(self.settings.generation_seconds[1]),
         }
-        if math.isfinite(task.work_seconds):
-            data["estimated_time"] = math.ceil(task.work_seconds)
         if task.ended is not None:
             data["completed"] = int(task.ended)
             data["actual_time"] = math.ceil(task.ended - task.created)
