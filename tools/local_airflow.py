@@ -80,7 +80,7 @@ class LocalAirflow:
         try:
             return self.start()
         except BaseException:  # Ctrl-C while it starts must not leave processes either
-            self.stop(grace=0)
+            self.stop(grace=1)
             raise
 
     def __exit__(self, *exc: object) -> None:
@@ -106,10 +106,7 @@ class LocalAirflow:
         """Wait for a sign of life from every component since its start; fails at once when one has ended."""
 
         def healthy() -> bool:
-            for component, process in self._running.items():
-                if process.poll() is not None:
-                    log = self.component_log(component)
-                    raise RuntimeError(f"airflow {component} ended with {process.returncode}\n{log}")
+            self.check_alive()
             return not self.silent()
 
         try:
@@ -118,14 +115,25 @@ class LocalAirflow:
             where = f"silent: {self.silent()}; logs in {self.logs}"
             raise AirflowWaitTimeout(f"{error}; {where}") from None
 
+    def check_alive(self) -> None:
+        """Raise RuntimeError, with the last lines of its log, when a component has ended by itself."""
+        for component, process in self._running.items():
+            if process.poll() is not None:
+                log = self.component_log(component)
+                raise RuntimeError(f"airflow {component} ended with {process.returncode}\n{log}")
+
     def silent(self) -> list[str]:
         """The running components that have given no sign of life since they were started."""
         beats = self.rest.heartbeats()
         running = [component for component in COMPONENTS if component in self._running]
         return [component for component in running if beats.get(component, 0) < self._since[component]]
 
-    def stop(self, grace: float = 10) -> None:
-        """End every process; running tasks get `grace` seconds."""
+    def stop(self, grace: float = 3) -> None:
+        """End every process; what does not end within `grace` seconds is killed.
+
+        The home folder is disposable, and a LocalExecutor worker of 3.3.2 now and then misses its farewell, for
+        which the scheduler would wait for ever.
+        """
         self.rest.close()
         self._family.stop(grace)
         self._running.clear()
@@ -258,6 +266,9 @@ class LocalAirflow:
             "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": str(self._refresh_seconds),
             "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
             "USAGE_DATA_COLLECTION__ENABLED": "False",
+            # A supervisor that just misses the end of its task looks again after one such interval (5 s by
+            # default), and keeps the worker until then.
+            "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         }
         env |= {f"AIRFLOW__{key}": value for key, value in options.items()}
         env |= {

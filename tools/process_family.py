@@ -99,7 +99,7 @@ class ProcessFamily:
             if not _wait_empty(chosen, 10):
                 raise RuntimeError(f"processes survived SIGKILL: {session_members(sessions)}")
 
-    def stop(self, grace: float = 10) -> None:
+    def stop(self, grace: float = 3) -> None:
         """End the whole family; returns only when no process is left."""
         try:
             self.terminate(self._leaders, grace)
