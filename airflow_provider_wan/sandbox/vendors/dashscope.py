@@ -1,29 +1,26 @@
-"""DashScope (Alibaba Cloud Model Studio): create, query, list, cancel, temporary uploads, quotas.
+"""DashScope (Alibaba Cloud Model Studio): create, query, list, cancel, quotas.
 
-Follows help.aliyun.com/zh/model-studio: the Wan API references, manage-asynchronous-tasks, error-code,
-get-temporary-file-url.
+Follows help.aliyun.com/zh/model-studio: the Wan API references, manage-asynchronous-tasks, error-code.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
-from airflow_provider_wan.sandbox.answers import Answer, Refusal, oss_error
+from airflow_provider_wan.sandbox.answers import Answer, Refusal
 from airflow_provider_wan.sandbox.desk import Desk, Vendor, Visit, bearer
 from airflow_provider_wan.sandbox.files import Files
-from airflow_provider_wan.sandbox.media_shelf import OSS_DIRECTORY, MediaShelf
+from airflow_provider_wan.sandbox.media_shelf import MediaShelf
 from airflow_provider_wan.sandbox.tasks import Failure, Order, Status, Task, shortened
 from airflow_provider_wan.sandbox.vendors.dashscope_bodies import Bodies, usage
+from airflow_provider_wan.sandbox.vendors.dashscope_uploads import Uploads
 
 DEFAULT_CODES = {
     400: "InvalidParameter", 401: "InvalidApiKey", 403: "AccessDenied", 404: "NotFound", 408: "RequestTimeOut",
@@ -31,7 +28,6 @@ DEFAULT_CODES = {
     503: "ServiceUnavailable", 504: "GatewayTimeout",
 }  # fmt: skip
 PLAIN_BODY_LIMIT = 16 * 1024 * 1024
-POLICY_SECONDS = 300
 STATUS_WORDS = frozenset({*Status, "UNKNOWN"})
 
 
@@ -44,7 +40,7 @@ class DashScope(Vendor):
         super().__init__(desk)
         self._shelf = shelf
         self._files = files
-        self._policies: dict[str, tuple[str, float]] = {}
+        self._uploads = Uploads(desk, shelf)
 
     def routes(self) -> list[Route]:
         """Return the vendor's paths."""
@@ -60,15 +56,15 @@ class DashScope(Vendor):
             route("/api/v1/tasks/", "GET", "list", self._list),
             route("/api/v1/tasks/{task_id}", "GET", "query", self._query),
             route("/api/v1/tasks/{task_id}/cancel", "POST", "cancel", self._cancel),
-            route("/api/v1/uploads", "GET", "upload", self._policy),
+            route("/api/v1/uploads", "GET", "upload", self._uploads.policy),
             route("/api/v1/models/limits", "GET", "models", self._quotas),
             # Stands for the OSS host of the upload policy: no key there, the policy is the permission.
-            Route("/oss-upload", self._receive, methods=["POST"]),
+            Route("/oss-upload", self._uploads.receive, methods=["POST"]),
         ]
 
     def clear(self) -> None:
         """Forget the upload policies."""
-        self._policies.clear()
+        self._uploads.clear()
 
     # Saying no ---------------------------------------------------------------------------------------------
 
@@ -250,54 +246,7 @@ class DashScope(Vendor):
             raise Refusal(400, "UnsupportedOperation", text)
         return Answer(200, {"request_id": visit.request_id})
 
-    # Uploads and quotas ------------------------------------------------------------------------------------
-
-    def _policy(self, visit: Visit) -> Answer:
-        query = visit.request.query_params
-        if query.get("action") != "getPolicy" or not query.get("model"):
-            raise Refusal(400, "InvalidParameter", "action=getPolicy and model are required.")
-        directory = f"{OSS_DIRECTORY}/{uuid.uuid4().hex}"
-        self._policies[directory] = (query["model"], self.world.now() + POLICY_SECONDS)
-        policy = base64.b64encode(json.dumps({"dir": directory}).encode()).decode()
-        data = {
-            "policy": policy,
-            "signature": "c2FuZGJveA==",
-            "upload_dir": directory,
-            "upload_host": f"{self.desk.base_url()}/oss-upload",
-            "expire_in_seconds": POLICY_SECONDS,
-            "max_file_size_mb": 100,
-            "capacity_limit_mb": 999999999,
-            "oss_access_key_id": "LTAI-SANDBOX",
-            "x_oss_object_acl": "private",
-            "x_oss_forbid_overwrite": "true",
-        }
-        return Answer(200, {"request_id": visit.request_id, "data": data})
-
-    async def _receive(self, request: Request) -> Response:
-        """Take a multipart upload under a policy, as OSS does."""
-        if "authorization" in request.headers:
-            return self._oss_no("InvalidArgument", "Only one auth mechanism is allowed.", 400)
-        async with request.form() as form:
-            key, upload = str(form.get("key") or ""), form.get("file")
-            directory, _, name = key.rpartition("/")
-            model, ends = self._policies.get(directory, ("", 0.0))
-            needed = ("OSSAccessKeyId", "Signature", "policy", "x-oss-object-acl", "x-oss-forbid-overwrite")
-            if not model or not name or any(not form.get(field) for field in needed):
-                return self._oss_no("AccessDenied", "Invalid according to Policy.", 403)
-            if self.world.now() > ends:
-                return self._oss_no("AccessDenied", "Invalid according to Policy: Policy expired.", 403)
-            if upload is None or isinstance(upload, str) or list(form)[-1] != "file":
-                return self._oss_no("InvalidArgument", "The file must be the last form field.", 400)
-            if self._shelf.get(key) is not None:
-                return self._oss_no("FileAlreadyExists", "The object you specified already exists.", 409)
-            content = await upload.read()
-            self._shelf.put(key, content, upload.content_type or "application/octet-stream", model)
-        self.desk.count(self.name, "upload", "200")
-        return Response(status_code=int(str(form.get("success_action_status") or 204)))
-
-    def _oss_no(self, code: str, message: str, status: int) -> Response:
-        self.desk.count(self.name, "upload", str(status))
-        return oss_error(code, message, status)
+    # Quotas ------------------------------------------------------------------------------------------------
 
     def _quotas(self, visit: Visit) -> Answer:
         model = visit.request.query_params.get("model") or "wan2.7-t2v"
