@@ -60,10 +60,11 @@ class Screen:
         self._last = {step.name: step.state for step in steps}
 
     def _redraw(self, lines: Sequence[str]) -> None:
-        width = shutil.get_terminal_size().columns - 1
+        width, height = shutil.get_terminal_size()
         up = f"\x1b[{self._block_height}F" if self._block_height else ""
-        shown = [f"{self._clock()}  {len(lines)} tasks", *lines]
-        self._out.write(up + "".join(f"\x1b[2K{line[:width]}\n" for line in shown) + "\x1b[J")
+        # A block that is higher than the screen could not be redrawn in place.
+        shown = [f"{self._clock()}  {len(lines)} tasks", *lines][: max(height - 1, 1)]
+        self._out.write(up + "".join(f"\x1b[2K{line[: width - 1]}\n" for line in shown) + "\x1b[J")
         self._out.flush()
         self._block_height = len(shown)
 
