@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 EXCERPT_LIMIT = 300
+_QUERY = re.compile(r"(\w{2,10}://[^\s'\"?]*)\?[^\s'\"]*")
 
 
 def shorten(value: object, limit: int = 120) -> str:
-    """Return ``repr(value)``, cut to ``limit`` characters, so that inline images never flood a log."""
-    text = repr(value)
+    """Return ``repr(value)`` for a log: cut to ``limit`` characters, and without the signatures of URLs."""
+    text = _QUERY.sub(r"\1?…", repr(value))
     return text if len(text) <= limit else f"{text[: limit - 1]}…({len(text)} characters)"
 
 
@@ -20,7 +22,7 @@ class Violation:
     """One broken rule: the field, the rule, what was given and how to mend it.
 
     ``hard`` marks what cannot be sent at all; the others are documented limits that ``strict=False``
-    turns into warnings.
+    turns into warnings. ``depends_on`` names other fields whose values the rule looked at.
     """
 
     field: str
@@ -28,6 +30,7 @@ class Violation:
     given: str
     fix: str = ""
     hard: bool = False
+    depends_on: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         text = f"{self.field}: {self.rule} (given: {self.given})"

@@ -59,10 +59,10 @@ class Call:
     target: str
     params: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    json: Any = None
-    data: Mapping[str, str] | None = None
-    file: tuple[str, str, bytes, str] | None = None
-    content: bytes | None = None
+    json: Any = field(default=None, repr=False)
+    data: Mapping[str, str] | None = field(default=None, repr=False)
+    file: tuple[str, str, bytes, str] | None = field(default=None, repr=False)
+    content: bytes | None = field(default=None, repr=False)
     auth: bool = True
 
     @property
@@ -76,8 +76,8 @@ class Answer:
     """What came back: status, lower-case headers and the body, cut (``is_cut``) when it is gigantic."""
 
     status: int
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     is_cut: bool = False
 
     @property
@@ -89,10 +89,31 @@ class Answer:
     def json(self) -> dict[str, Any] | None:
         """Return the body as a JSON object, or ``None`` when it is anything else."""
         try:
-            value = json.loads(self.body)
+            value = _tidy(json.loads(self.body, parse_constant=_refuse_constant))
         except (ValueError, RecursionError):
             return None
         return value if isinstance(value, dict) else None
+
+
+JSON_DEPTH = 32
+"""Deeper answers than this are nobody's API, and would break whatever walks them later."""
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _tidy(value: Any, depth: int = 0) -> Any:
+    """Replace halves of surrogate pairs (a prompt cut in the middle of an emoji), which no codec takes."""
+    if depth > JSON_DEPTH:
+        raise ValueError("nested too deeply")
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_tidy(name): _tidy(item, depth + 1) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_tidy(item, depth + 1) for item in value]
+    return value
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,20 @@ def _as_reference(value: Any) -> Any:
     return {"url": value} if isinstance(value, str) else value
 
 
+def _as_list(value: Any) -> Any:
+    """Take a list as it comes out of a template or a table: JSON, one URL, or nothing."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.startswith(("[", "{")):
+        try:
+            found = json.loads(text)
+        except ValueError:
+            return value
+        return found if isinstance(found, list) else [found]
+    return [text] if text else []
+
+
 def _blank_is_none(value: Any) -> Any:
     """A template that renders to nothing means "not given"."""
     return None if isinstance(value, str) and not value.strip() else value
@@ -41,13 +55,14 @@ class Reference(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str
-    voice: str | None = None
+    voice: Annotated[str | None, BeforeValidator(_blank_is_none)] = None
 
 
 Integer = Annotated[int, BeforeValidator(_no_bool)]
 Text = Annotated[str | None, BeforeValidator(_blank_is_none)]
 Url = Annotated[str | None, BeforeValidator(_blank_is_none)]
-References = list[Annotated[Reference, BeforeValidator(_as_reference)]]
+References = Annotated[list[Annotated[Reference, BeforeValidator(_as_reference)]], BeforeValidator(_as_list)]
+Urls = Annotated[list[str], BeforeValidator(_as_list)]
 
 
 class VideoRequest(BaseModel):
@@ -116,7 +131,7 @@ class ReferenceToVideoRequest(VideoRequest):
     reference_images: References = []
     reference_videos: References = []
     first_frame: Url = None
-    reference_audios: list[str] = []
+    reference_audios: Urls = []
     document: Url = None
     link: Url = None
 

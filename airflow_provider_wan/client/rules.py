@@ -6,112 +6,68 @@ video editing) and of Wan 3.0. A model outside these families is checked by the 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
-from urllib.parse import urlsplit
 
 from airflow_provider_wan.client.errors import Violation, shorten
+from airflow_provider_wan.client.families import LIMITS, Family, family_of
+from airflow_provider_wan.client.media_rules import media_violations, url_violations
+from airflow_provider_wan.client.prompt_names import names_in_prompt
 from airflow_provider_wan.client.requests import (
-    ImageToVideoRequest,
-    Reference,
     ReferenceToVideoRequest,
     TextToVideoRequest,
     VideoEditRequest,
     VideoRequest,
-    media_urls,
 )
 from airflow_provider_wan.client.tasks import Mode
 
 SEED_MAX = 2_147_483_647
-DATA_URL_MAX = 20 * 1024 * 1024
-CLASSIC_RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")
-
-
-class Family(StrEnum):
-    """Groups of models that share their rules."""
-
-    WAN_2_7 = "wan2.7"
-    WAN_3_0 = "wan3.0"
-    OTHER = "other"
-
-
-def family_of(model: str) -> Family:
-    """Return the family a model's name belongs to; snapshots (``wan2.7-t2v-2026-04-25``) belong to theirs."""
-    return next((family for prefix, family in _PREFIXES if re.match(rf"{prefix}(-|$)", model)), Family.OTHER)
-
-
-_PREFIXES = ((r"wan2\.7", Family.WAN_2_7), ("wan-2-7", Family.WAN_2_7), (r"wan3\.0", Family.WAN_3_0))
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The documented limits of one family; lengths in characters, durations in seconds."""
-
-    prompt_max: int
-    negative_prompt_max: int
-    resolutions: tuple[str, ...]
-    ratios: tuple[str, ...]
-    seed_min: int
-    reference_images_max: int
-    reference_videos_max: int
-    references_max: int
-    has_generate_audio: bool
-
-
-LIMITS = {
-    Family.WAN_2_7: Limits(5000, 500, ("720P", "1080P"), CLASSIC_RATIOS, 0, 5, 5, 5, False),
-    Family.WAN_3_0: Limits(
-        20_000, 0, ("480P", "720P", "1080P"), (*CLASSIC_RATIOS, "21:9", "adaptive"), -1, 10, 5, 20, True
-    ),
+_MODE_OF_NAME = {
+    "t2v": Mode.TEXT_TO_VIDEO,
+    "i2v": Mode.IMAGE_TO_VIDEO,
+    "r2v": Mode.REFERENCE_TO_VIDEO,
+    "videoedit": Mode.VIDEO_EDIT,
 }
-
-MEDIA_SETS: tuple[set[str], ...] = (
-    {"first_frame"},
-    {"first_frame", "driving_audio"},
-    {"first_frame", "last_frame"},
-    {"first_frame", "last_frame", "driving_audio"},
-    {"first_clip"},
-    {"first_clip", "last_frame"},
-)
-"""The six legal media sets of Wan 2.7 image-to-video."""
-
-IMAGE_FIELDS = re.compile(r"^(first_frame|last_frame|reference_images\[\d+\]\.url)$")
-
-_REFERENCE_NAME = re.compile(
-    r"(?:(?<![A-Za-z])(?P<word>image|video|audio)\s?|(?P<sign>图片?|视频|音频)\s?)(?P<number>[1-9]\d?)(?![\d:]|\.\d)",
-    re.IGNORECASE,
-)
-_KINDS = {
-    "image": "reference_images",
-    "video": "reference_videos",
-    "audio": "reference_audios",
-    "图": "reference_images",
-    "图片": "reference_images",
-    "视频": "reference_videos",
-    "音频": "reference_audios",
-}
+"""Wan 2.7 has a model per mode; Wan 3.0 is one model for all."""
 
 
 def violations_of(request: VideoRequest, model: str) -> Iterator[Violation]:
     """Yield every rule of ``model``'s family that ``request`` breaks, whichever vendor sells it."""
     family = family_of(model)
+    yield from _model(request, model)
     yield from _prompt(request, family)
     yield from _picture(request, family)
-    yield from _urls(request)
+    yield from url_violations(request)
+    yield from _extra_body(request)
     yield from _duration(request, family)
-    yield from _media(request, family)
-    yield from _names_in_prompt(request)
+    yield from media_violations(request, family)
+    yield from names_in_prompt(request)
+
+
+def _model(request: VideoRequest, model: str) -> Iterator[Violation]:
+    name = re.match(r"wan2\.7-(t2v|i2v|r2v|videoedit)(-|$)", model)
+    if name and _MODE_OF_NAME[name[1]] is not request.mode:
+        made = _MODE_OF_NAME[name[1]]
+        yield Violation("model", f"{model} makes {made}, not {request.mode}", shorten(model), "remove it")
+
+
+def _extra_body(request: VideoRequest) -> Iterator[Violation]:
+    try:
+        json.dumps(request.extra_body, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = f"can be written as JSON ({type(error).__name__})"
+        yield Violation("extra_body", problem, shorten(request.extra_body), "use plain JSON values", hard=True)
 
 
 def _prompt(request: VideoRequest, family: Family) -> Iterator[Violation]:
     limits = LIMITS.get(family)
     if request.prompt is None:
         if isinstance(request, TextToVideoRequest | ReferenceToVideoRequest):
-            yield Violation("prompt", f"is required for {request.mode}", "nothing", hard=True)
+            rule = f"is required for {request.mode}"
+            yield Violation("prompt", rule, "nothing", "say what the video shows", hard=True)
         elif isinstance(request, VideoEditRequest) and family is Family.WAN_3_0:
-            yield Violation("prompt", "must say what to edit (Wan 3.0)", "nothing")
+            yield Violation("prompt", "must say what to edit (Wan 3.0)", "nothing", "describe the change")
     elif limits and len(request.prompt) > limits.prompt_max:
         yield _too_long("prompt", len(request.prompt), limits.prompt_max)
     if request.negative_prompt and limits:
@@ -140,13 +96,14 @@ def _picture(request: VideoRequest, family: Family) -> Iterator[Violation]:
     limits = LIMITS.get(family)
     seed_min = limits.seed_min if limits else 0
     if request.seed is not None and not seed_min <= request.seed <= SEED_MAX:
-        yield Violation("seed", f"is between {seed_min} and {SEED_MAX}", str(request.seed))
+        rule = f"is between {seed_min} and {SEED_MAX}"
+        yield Violation("seed", rule, str(request.seed), "leave it out for a random one")
     if limits is None:
         return
     if request.resolution not in limits.resolutions:
-        yield Violation("resolution", f"is one of {', '.join(limits.resolutions)}", shorten(request.resolution))
+        yield _choice("resolution", limits.resolutions, request.resolution)
     if request.ratio is not None and request.ratio not in limits.ratios:
-        yield Violation("ratio", f"is one of {', '.join(limits.ratios)}", shorten(request.ratio))
+        yield _choice("ratio", limits.ratios, request.ratio)
     if request.generate_audio is not None and not limits.has_generate_audio:
         yield Violation(
             "generate_audio",
@@ -157,46 +114,8 @@ def _picture(request: VideoRequest, family: Family) -> Iterator[Violation]:
         )
 
 
-def _urls(request: VideoRequest) -> Iterator[Violation]:
-    for field, url in media_urls(request):
-        problem = _url_problem(field, url)
-        if problem:
-            yield problem
-    if request.webhook_url is not None:
-        problem = _url_problem("webhook_url", request.webhook_url, ("http", "https"))
-        if problem:
-            yield problem
-
-
-def _url_problem(
-    field: str, url: str, schemes: tuple[str, ...] = ("http", "https", "oss", "asset", "data")
-) -> Violation | None:
-    if url.startswith("data:") and "data" in schemes:
-        return _data_url_problem(field, url)
-    try:
-        parts = urlsplit(url)
-        complete = parts.scheme in schemes and bool(parts.netloc) and not re.search(r"\s", url)
-    except ValueError:
-        complete = False
-    if complete:
-        return None
-    return Violation(
-        field,
-        "is a full URL (http://, https://, or a kind the vendor takes)",
-        shorten(url),
-        "upload a local file first, with WanHook.upload_file",
-        hard=True,
-    )
-
-
-def _data_url_problem(field: str, url: str) -> Violation | None:
-    if not IMAGE_FIELDS.match(field):
-        return Violation(field, "takes no inline data, only images may be data URLs", shorten(url, 40), hard=True)
-    if not re.match(r"data:image/[\w.+-]+;base64,", url):
-        return Violation(field, "as inline data is data:image/<type>;base64,<data>", shorten(url[:40]), hard=True)
-    if len(url) > DATA_URL_MAX * 4 // 3:
-        return Violation(field, "as inline data has at most 20 MB", f"{len(url)} characters", "send a URL instead")
-    return None
+def _choice(field: str, choices: tuple[str, ...], given: str) -> Violation:
+    return Violation(field, f"is one of {', '.join(choices)}", shorten(given), f"for example {choices[-1]}")
 
 
 def duration_range(request: VideoRequest, family: Family) -> tuple[int, int] | None:
@@ -214,7 +133,7 @@ def _duration(request: VideoRequest, family: Family) -> Iterator[Violation]:
     bounds = duration_range(request, family)
     if bounds is None:
         if request.duration < -1:
-            yield Violation("duration", "is a number of seconds", str(request.duration))
+            yield Violation("duration", "is a number of seconds", str(request.duration), "give seconds")
         return
     low, high = bounds
     rule = f"is between {low} and {high} seconds"
@@ -226,138 +145,8 @@ def _duration(request: VideoRequest, family: Family) -> Iterator[Violation]:
     elif high == 10:
         rule += " with a reference video"
     if not low <= request.duration <= high and request.duration != special:
-        yield Violation("duration", rule, str(request.duration))
+        fix = f"for example {min(max(request.duration, low), high)}"
+        yield Violation("duration", rule, str(request.duration), fix, depends_on=("reference_videos",))
 
 
-def _media(request: VideoRequest, family: Family) -> Iterator[Violation]:
-    match request:
-        case TextToVideoRequest() if request.audio_url and family is Family.WAN_3_0:
-            yield _not_in_3("audio_url", request.audio_url, "use reference mode with reference_audios")
-        case ImageToVideoRequest():
-            yield from _image_media(request, family)
-        case ReferenceToVideoRequest():
-            yield from _reference_media(request, family)
-        case VideoEditRequest():
-            yield from _edit_media(request, family)
-
-
-def _not_in_3(field: str, given: object, fix: str) -> Violation:
-    return Violation(field, "does not exist in Wan 3.0", shorten(given), fix, hard=True)
-
-
-def _image_media(request: ImageToVideoRequest, family: Family) -> Iterator[Violation]:
-    given = {
-        name
-        for name in ("first_frame", "last_frame", "first_clip", "driving_audio")
-        if getattr(request, name) is not None
-    }
-    sets = MEDIA_SETS
-    if family is Family.WAN_3_0:
-        if request.driving_audio:
-            yield _not_in_3("driving_audio", request.driving_audio, "use reference mode with reference_audios")
-        if request.first_clip:
-            yield _not_in_3(
-                "first_clip",
-                request.first_clip,
-                "use reference mode with reference_videos and a prompt that asks to extend Video 1",
-            )
-        given -= {"driving_audio", "first_clip"}
-        sets = ({"first_frame"}, {"first_frame", "last_frame"})
-        if not given and (request.driving_audio or request.first_clip):
-            return
-    if given not in sets:
-        legal = "; ".join(" + ".join(sorted(names)) for names in sets)
-        yield Violation(
-            "media", f"is one of these sets: {legal}", " + ".join(sorted(given)) or "nothing", hard=not given
-        )
-
-
-def _reference_media(request: ReferenceToVideoRequest, family: Family) -> Iterator[Violation]:
-    images, videos = len(request.reference_images), len(request.reference_videos)
-    if family is Family.WAN_3_0:
-        yield from _reference_media_3(request)
-        return
-    for name in ("reference_audios", "document", "link"):
-        value = getattr(request, name)
-        if value:
-            yield Violation(
-                name, "exists in Wan 3.0 only", shorten(value), "remove it, or use a Wan 3.0 model", hard=True
-            )
-    if images + videos == 0:
-        yield Violation("reference_images, reference_videos", "together hold at least 1 reference", "none", hard=True)
-    elif family is Family.WAN_2_7 and images + videos > 5:
-        yield Violation(
-            "reference_images, reference_videos",
-            "together hold 1 to 5 references",
-            f"{images} images and {videos} videos",
-        )
-
-
-def _reference_media_3(request: ReferenceToVideoRequest) -> Iterator[Violation]:
-    if not (
-        request.reference_images
-        or request.reference_videos
-        or request.reference_audios
-        or request.document
-        or request.link
-    ):
-        yield Violation("reference_images", "or another reference, a document or a link is required", "none", hard=True)
-    for name, most in (("reference_images", 10), ("reference_videos", 5), ("reference_audios", 5)):
-        count = len(getattr(request, name))
-        if count > most:
-            yield Violation(name, f"holds at most {most} (Wan 3.0)", str(count))
-    if request.document and request.link:
-        yield Violation("document, link", "exclude each other", "both", "keep one", hard=True)
-    if (request.document or request.link) and not request.prompt_extend:
-        yield Violation("prompt_extend", "must be true with a document or a link (Wan 3.0)", "False")
-    if request.first_frame:
-        yield _not_in_3("first_frame", request.first_frame, "frames and references exclude each other there")
-    yield from _voices_3(request.reference_images, "reference_images")
-    yield from _voices_3(request.reference_videos, "reference_videos")
-
-
-def _voices_3(references: list[Reference], field: str) -> Iterator[Violation]:
-    for index, item in enumerate(references):
-        if item.voice:
-            yield _not_in_3(f"{field}[{index}].voice", item.voice, "use reference_audios")
-
-
-def _edit_media(request: VideoEditRequest, family: Family) -> Iterator[Violation]:
-    if request.video is None:
-        yield Violation("video", "is required for video_edit", "nothing", hard=True)
-    most = {Family.WAN_2_7: 4, Family.WAN_3_0: 10}.get(family)
-    if most is not None and len(request.reference_images) > most:
-        yield Violation("reference_images", f"holds at most {most} in an edit", str(len(request.reference_images)))
-    if request.audio_setting and family is Family.WAN_3_0:
-        yield _not_in_3("audio_setting", request.audio_setting, "remove it")
-    for index, item in enumerate(request.reference_images):
-        if item.voice:
-            yield Violation(
-                f"reference_images[{index}].voice",
-                "does not exist in an edit",
-                shorten(item.voice),
-                hard=True,
-            )
-
-
-def _names_in_prompt(request: VideoRequest) -> Iterator[Violation]:
-    """Find "Image 3" or "视频2" in the prompt of a request that has no such reference."""
-    if not isinstance(request, ReferenceToVideoRequest | VideoEditRequest) or not request.prompt:
-        return
-    counts = {
-        "reference_images": len(request.reference_images),
-        "reference_videos": len(getattr(request, "reference_videos", [None])),
-        "reference_audios": len(getattr(request, "reference_audios", [])),
-    }
-    told = set()
-    for match in _REFERENCE_NAME.finditer(request.prompt):
-        name = match.group(0)
-        field = _KINDS[(match["word"] or match["sign"]).lower()]
-        if int(match["number"]) > counts[field] and name not in told:
-            told.add(name)
-            yield Violation(
-                "prompt",
-                f"names {name!r}, which is not among the {counts[field]} {field}",
-                shorten(request.prompt, 80),
-                "add the reference or change the number (counted from 1, per kind, in order)",
-            )
+__all__ = ["LIMITS", "SEED_MAX", "Family", "duration_range", "family_of", "violations_of"]

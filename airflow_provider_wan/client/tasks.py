@@ -100,6 +100,7 @@ class VideoTask(BaseModel):
     progress: int | None = None
     error_code: str | None = None
     error_message: str | None = None
+    prompt_was_rewritten: bool = False
 
     _utc = field_validator("url_expires_at", "submitted_at", "started_at", "finished_at", mode="after")(
         staticmethod(_as_utc)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, ClassVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from airflow_provider_wan.client.errors import (
     Violation,
@@ -23,11 +25,12 @@ from airflow_provider_wan.client.errors import (
     shorten,
 )
 from airflow_provider_wan.client.exchange import Account, Answer, Call, not_the_api
+from airflow_provider_wan.client.media_rules import MEDIA_SCHEMES
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
 
 MESSAGE_LIMIT = 500
-
+ID_LIMIT = 256
 
 STATUS_SPEAKS = frozenset({401, 402, 403, 429})
 """HTTP statuses whose meaning is plain whatever the body is."""
@@ -68,9 +71,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class TaskFilter:
-    """Which tasks to list: a time window (aware datetimes) and optionally a model."""
+    """Which tasks to list: a time window (aware datetimes; none for all that is kept) and optionally a model."""
 
-    since: datetime
+    since: datetime | None = None
     until: datetime | None = None
     model: str | None = None
     mode: Mode | None = None
@@ -79,11 +82,15 @@ class TaskFilter:
 
 @dataclass(frozen=True)
 class TaskPage:
-    """One page of a vendor's task list; ``next_page`` is ``None`` on the last one."""
+    """One page of a vendor's task list; ``next_page`` is ``None`` on the last one.
+
+    :param served_at: the vendor's clock when it answered.
+    """
 
     tasks: list[VideoTask]
     next_page: int | None
     total: int | None = None
+    served_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ class Upload:
     """A local file to hand to the vendor."""
 
     filename: str
-    content: bytes
+    content: bytes = field(repr=False)
     content_type: str
     model: str
 
@@ -115,6 +122,8 @@ class Vendor(ABC):
     has_cancel: ClassVar[bool] = False
     has_idempotency_key: ClassVar[bool] = False
     takes_webhook: ClassVar[bool] = False
+    has_content_endpoint: ClassVar[bool] = False
+    """Whether a result can be had from the API's own host, with the key, when no URL is given."""
     upload_types: ClassVar[tuple[str, ...]] = ()
     repeatable_statuses: ClassVar[frozenset[int]] = frozenset({429})
     """HTTP statuses that prove no task was made and ask to come back."""
@@ -199,6 +208,10 @@ class Vendor(ABC):
         """Return the second call of an upload (if any) and the URL the vendor takes afterwards."""
         raise NotImplementedError(f"{self.title} takes no uploads")
 
+    def task_page(self, handle: TaskHandle, account: Account) -> str:
+        """Return an address that names the task; most vendors show it to API clients only."""
+        return account.base_url + self.get_task(handle).target
+
     def content_url(self, task: VideoTask, account: Account) -> str | None:
         """Return a result address on the API's own host that needs the key, where the vendor has one."""
         return None
@@ -281,17 +294,25 @@ def retry_after(answer: Answer) -> float | None:
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
-    from email.utils import parsedate_to_datetime
+        when = http_date(value)
+        seconds = (when - datetime.now(UTC)).total_seconds() if when else math.nan
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
+
+def served_at(answer: Answer) -> datetime | None:
+    """Return the vendor's clock, from the answer's ``Date`` header."""
+    return http_date(answer.headers.get("date", ""))
+
+
+def http_date(text: str) -> datetime | None:
+    """Read the date of an HTTP header; anything else is ``None``."""
     try:
-        when = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+        when = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError, OverflowError):
         return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 def merge(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -311,6 +332,16 @@ def without_none(**fields: Any) -> dict[str, Any]:
 def path_part(task_id: str) -> str:
     """Quote a task id for use in a path."""
     return quote(task_id, safe="")
+
+
+def id_of(*places: object) -> str | None:
+    """Return the first of ``places`` that can be an id: a text without control characters, or a number."""
+    for value in places:
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            text = str(value).strip()
+            if text.strip(".") and text.isprintable() and len(text) <= ID_LIMIT:
+                return text
+    return None
 
 
 def text_or_none(value: object, limit: int = MESSAGE_LIMIT) -> str | None:
@@ -338,10 +369,27 @@ def as_dict(value: object) -> dict[str, Any]:
 def urls_in(value: object) -> list[str]:
     """Return the http(s) URLs of a string or a (nested) list of strings."""
     if isinstance(value, str):
-        return [value] if value.startswith(("http://", "https://")) else []
+        return [value] if is_web_url(value) else []
     if isinstance(value, list):
         return [url for item in value for url in urls_in(item)]
     return []
+
+
+def is_web_url(url: str) -> bool:
+    """Whether ``url`` is a full http or https address."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable()
+    except ValueError:
+        return False
+
+
+def later(when: datetime | None, seconds: float) -> datetime | None:
+    """Return the moment ``seconds`` after ``when``, or ``None`` where there is none."""
+    try:
+        return when + timedelta(seconds=seconds) if when else None
+    except OverflowError:
+        return None
 
 
 def percent(value: object) -> int | None:
@@ -365,12 +413,12 @@ def undocumented(vendor: str, field: str, given: object) -> Violation:
 
 
 def check_schemes(vendor: str, fields: Iterable[tuple[str, str]], allowed: tuple[str, ...]) -> Iterator[Violation]:
-    """Yield the media URLs whose scheme a vendor does not take."""
-    for field, url in fields:
+    """Yield the media URLs whose scheme other vendors take and this one does not."""
+    for name, url in fields:
         scheme = url.split(":", 1)[0].lower()
-        if scheme not in allowed:
+        if scheme in MEDIA_SCHEMES and scheme not in allowed:
             yield Violation(
-                field,
+                name,
                 f"at {vendor} is one of {', '.join(f'{name}:' for name in allowed)}",
                 shorten(url, 60),
                 "give a public http(s) URL",

@@ -7,24 +7,21 @@ image-to-video, reference-to-video and video editing, .../wan3-video-generation-
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from airflow_provider_wan.client.errors import Violation
 from airflow_provider_wan.client.exchange import Account, Answer, Call, not_the_api
 from airflow_provider_wan.client.requests import (
-    ImageToVideoRequest,
-    Reference,
     ReferenceToVideoRequest,
-    VideoEditRequest,
     VideoRequest,
     media_urls,
 )
-from airflow_provider_wan.client.rules import Family, family_of
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
+from airflow_provider_wan.client.vendors import dashscope_bodies as bodies
 from airflow_provider_wan.client.vendors import dashscope_legacy as legacy
 from airflow_provider_wan.client.vendors.base import (
     Failure,
@@ -38,12 +35,23 @@ from airflow_provider_wan.client.vendors.base import (
     check_schemes,
     classify,
     default_failure,
+    id_of,
+    is_web_url,
     merge,
     path_part,
+    served_at,
     text_or_none,
     urls_in,
-    without_none,
 )
+from airflow_provider_wan.client.vendors.dashscope_answers import (
+    compact_time,
+    expiry,
+    facts_of_usage,
+    local_time,
+    milliseconds,
+    zone_of,
+)
+from airflow_provider_wan.client.vendors.dashscope_errors import FAILURE_CODES
 
 VIDEO_GENERATION = "/api/v1/services/aigc/video-generation/video-synthesis"
 IMAGE_TO_VIDEO = "/api/v1/services/aigc/image2video/video-synthesis"
@@ -57,10 +65,10 @@ SHARED_HOSTS = {
 REGIONS = ("ap-southeast-1", "cn-beijing", "us-east-1", "eu-central-1", "ap-northeast-1", "cn-hongkong")
 DEFAULT_REGION = "ap-southeast-1"
 
-CHINA_TIME = timezone(timedelta(hours=8))
-"""DashScope's times carry no zone; its own sample events prove that they are China's."""
-
 LIST_SPAN = timedelta(hours=24)
+"""The longest window of one list call, and how long the vendor keeps tasks at all."""
+
+WORKSPACE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class DashScope(Vendor):
@@ -92,64 +100,21 @@ class DashScope(Vendor):
     list_tells_time = True
     has_cancel = True
     upload_types = ("image/", "video/", "audio/", "application/", "text/")
-    failure_codes = (
-        ("Throttling.AllocationQuota", Failure.THROTTLED),
-        ("DataInspectionFailed", Failure.MODERATION),
-        ("data_inspection_failed", Failure.MODERATION),
-        ("IPInfringementSuspect", Failure.MODERATION),
-        ("CustomRoleBlocked", Failure.MODERATION),
-        ("FaqRuleBlocked", Failure.MODERATION),
-        ("~green network verification", Failure.MODERATION),
-        ("Arrearage", Failure.BILLING),
-        ("CommodityNotPurchased", Failure.BILLING),
-        ("PrepaidBillOverdue", Failure.BILLING),
-        ("PostpaidBillOverdue", Failure.BILLING),
-        ("AllocationQuota.FreeTierOnly", Failure.BILLING),
-        ("~free allocated quota exceeded", Failure.BILLING),
-        ("Throttling", Failure.THROTTLED),
-        ("LimitRequests", Failure.THROTTLED),
-        ("ResourceExhausted", Failure.THROTTLED),
-        ("limit_", Failure.THROTTLED),
-        ("insufficient_quota", Failure.THROTTLED),
-        ("ServiceOverloaded", Failure.THROTTLED),
-        ("InvalidApiKey", Failure.AUTH),
-        ("invalid_api_key", Failure.AUTH),
-        ("NOT AUTHORIZED", Failure.AUTH),
-        ("AccessDenied", Failure.AUTH),
-        ("access_denied", Failure.AUTH),
-        ("Model.AccessDenied", Failure.AUTH),
-        ("Workspace.AccessDenied", Failure.AUTH),
-        ("App.AccessDenied", Failure.AUTH),
-        ("Endpoint.AccessDenied", Failure.AUTH),
-        # The vendor's servers could not fetch the media, or were slow: worth another try.
-        ("InvalidParameter.DataInspection", Failure.SERVER),
-        ("~failed to download", Failure.SERVER),
-        ("~download the media resource timed out", Failure.SERVER),
-        ("~oss download error", Failure.SERVER),
-        ("~download image failed", Failure.SERVER),
-        ("~request timeout after", Failure.SERVER),
-        ("InvalidURL.ConnectionRefused", Failure.SERVER),
-        ("InvalidURL.Timeout", Failure.SERVER),
-        ("InvalidFile.DownloadFailed", Failure.SERVER),
-        ("BadRequest.InputDownloadFailed", Failure.SERVER),
-        ("InternalError", Failure.SERVER),
-        ("SystemError", Failure.SERVER),
-        ("ModelServiceFailed", Failure.SERVER),
-        ("RewriteFailed", Failure.SERVER),
-        ("Invalid", Failure.REQUEST),
-        ("BadRequest", Failure.REQUEST),
-        ("UnsupportedOperation", Failure.REQUEST),
-        ("ModelNotFound", Failure.REQUEST),
-        ("Model.NotExist", Failure.REQUEST),
-    )
+    failure_codes = FAILURE_CODES
 
     def base_url(self, region: str | None, workspace_id: str | None) -> str:
         """Return the workspace's host when one is configured, else the region's shared host.
 
-        :raises ValueError: for a region without a shared host when no workspace is given.
+        :raises ValueError: for an unknown region, something that is no workspace id, or a region without a
+            shared host when no workspace is given.
         """
         region = region or DEFAULT_REGION
+        if region not in REGIONS:
+            raise ValueError(f"region is one of {', '.join(REGIONS)}; given: {region!r}")
         if workspace_id:
+            # It becomes part of the host that gets the key.
+            if not WORKSPACE_ID.fullmatch(workspace_id):
+                raise ValueError(f"workspace_id looks like llm-xxxxxxxx; given: {workspace_id!r}")
             return f"https://{workspace_id}.{region}.maas.aliyuncs.com"
         if region not in SHARED_HOSTS:
             raise ValueError(f"region {region} has no shared host: set workspace_id in the connection's extra")
@@ -175,12 +140,13 @@ class DashScope(Vendor):
         others = [(field, url) for field, url in media_urls(request) if not _is_image(field)]
         yield from check_schemes(self.title, images, ("http", "https", "oss", "data"))
         yield from check_schemes(self.title, others, ("http", "https", "oss"))
+        yield from bodies.inline_limits(images)
         if legacy.speaks(model):
             yield from legacy.limits(request, model)
 
     def remarks(self, request: VideoRequest, model: str) -> Iterator[str]:
         """Yield what is accepted but has no effect."""
-        if isinstance(request, ImageToVideoRequest) and request.ratio and family_of(model) is Family.WAN_2_7:
+        if bodies.follows_its_frame(request, model) and request.ratio:
             yield f"ratio {request.ratio} is not sent: the video follows the first frame or clip"
         if isinstance(request, ReferenceToVideoRequest) and request.ratio and request.first_frame:
             yield f"ratio {request.ratio} has no effect: the video follows first_frame"
@@ -188,18 +154,19 @@ class DashScope(Vendor):
     def submit(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
         """Return the asynchronous creation of a task."""
         model = self.model_of(request)
-        body = legacy.body(request, model) if legacy.speaks(model) else _body(request, model)
+        body = legacy.body(request, model) if legacy.speaks(model) else bodies.body(request, model)
+        body = merge(body, request.extra_body)
         headers = {"X-DashScope-Async": "enable"}
-        if any(url.startswith("oss://") for _, url in media_urls(request)):
+        if bodies.names_upload(body):
             headers["X-DashScope-OssResourceResolve"] = "enable"
         path = IMAGE_TO_VIDEO if legacy.uses_image_path(model) else VIDEO_GENERATION
-        return Call("submit", "POST", path, headers=headers, json=merge(body, request.extra_body))
+        return Call("submit", "POST", path, headers=headers, json=body)
 
     def read_submitted(self, answer: Answer) -> tuple[str, str | None] | None:
         """Return the ids of ``{"output": {"task_id"}, "request_id"}``."""
         content = answer.json() or {}
-        task_id = as_dict(content.get("output")).get("task_id")
-        return (str(task_id), text_or_none(content.get("request_id"))) if task_id else None
+        task_id = id_of(as_dict(content.get("output")).get("task_id"))
+        return (task_id, _request_id(content, answer)) if task_id else None
 
     def get_task(self, handle: TaskHandle) -> Call:
         """Return ``GET /tasks/{id}``."""
@@ -214,7 +181,8 @@ class DashScope(Vendor):
         status = self.status_of(output["task_status"])
         usage = as_dict(content.get("usage")) or None
         urls = urls_in(output.get("video_url")) or urls_in(as_dict(output.get("results")).get("video_url"))
-        finished = china_time(output.get("end_time"))
+        zone = zone_of(output.get("submit_time"), handle.submitted_at)
+        finished = local_time(output.get("end_time"), zone)
         return VideoTask(
             task_id=handle.task_id,
             vendor=self.name,
@@ -224,17 +192,17 @@ class DashScope(Vendor):
             raw_status=text_or_none(output["task_status"], 40),
             video_url=urls[0] if urls else None,
             video_urls=urls,
-            url_expires_at=_expiry(urls, finished),
+            url_expires_at=expiry(urls, finished),
             prompt=text_or_none(output.get("orig_prompt"), 20_000),
             actual_prompt=text_or_none(output.get("actual_prompt"), 20_000),
-            submitted_at=china_time(output.get("submit_time")) or handle.submitted_at,
-            started_at=china_time(output.get("scheduled_time")),
+            submitted_at=local_time(output.get("submit_time"), zone) or handle.submitted_at,
+            started_at=local_time(output.get("scheduled_time"), zone),
             finished_at=finished,
             usage=usage,
-            request_id=text_or_none(content.get("request_id")),
+            request_id=_request_id(content, answer),
             error_code=text_or_none(output.get("code")),
             error_message=text_or_none(output.get("message")),
-            **_from_usage(usage or {}),
+            **facts_of_usage(usage or {}),
         )
 
     def is_final(self, task: VideoTask) -> bool:
@@ -249,57 +217,58 @@ class DashScope(Vendor):
         envelope = as_dict(content.get("error"))
         code = text_or_none(content.get("code") or envelope.get("code"))
         message = text_or_none(content.get("message") or content.get("msg") or envelope.get("message"))
-        is_good = 200 <= answer.status < 300 and (not code or code in ("200", "Success") or "output" in content)
+        is_usable = bool(as_dict(content.get("output")))
+        is_good = 200 <= answer.status < 300 and (not code or code in ("200", "Success") or is_usable)
         if is_good or (code is None and message is None):
             return None
-        request_id = text_or_none(content.get("request_id")) or answer.headers.get("x-request-id")
         fallback = default_failure(answer.status) if answer.status >= 400 else Failure.REQUEST
         failure = classify(self.failure_codes, code, message, fallback)
         if answer.status >= 500 and failure is Failure.REQUEST:
             failure = Failure.SERVER
-        if code == "Throttling.AllocationQuota" and "free" in (message or "").lower():
-            failure = Failure.BILLING
-        return Problem(failure, code, message or "no message", request_id)
+        return Problem(failure, code, message or "no message", _request_id(content, answer))
 
     def key_check(self) -> Call:
         """Return a one-row task list: it needs a valid key and makes nothing."""
         return Call("test_connection", "GET", "/api/v1/tasks", params={"page_no": "1", "page_size": "1"})
 
     def list_tasks(self, wanted: TaskFilter, page: int) -> Call:
-        """Return one page of at most 24 h of tasks; the window is told in China's time."""
-        params = {
-            "page_no": str(page),
-            "page_size": str(wanted.page_size),
-            "start_time": _compact(wanted.since),
-        }
-        until = wanted.until or datetime.now(UTC) + timedelta(minutes=5)
-        params["end_time"] = _compact(min(until, wanted.since + LIST_SPAN))
+        """Return one page of at most the last 24 h of the window, which is told in China's time."""
+        params = {"page_no": str(page), "page_size": str(wanted.page_size)}
+        if wanted.since or wanted.until:
+            # A little into the future: the vendor's clock may be ahead.
+            until = wanted.until or datetime.now(UTC) + timedelta(minutes=5)
+            earliest = until - LIST_SPAN
+            params["start_time"] = compact_time(max(wanted.since or earliest, earliest))
+            params["end_time"] = compact_time(until)
         if wanted.model:
             params["model_name"] = wanted.model
         return Call("list_tasks", "GET", "/api/v1/tasks", params=params)
 
     def read_page(self, answer: Answer, wanted: TaskFilter, page: int) -> TaskPage:
         """Return the rows of a page; they carry no prompt and no video."""
-        content = answer.json()
-        rows = content.get("data") if content else None
-        if content is None or not isinstance(rows, list):
+        content = answer.json() or {}
+        rows, total, pages, size = (content.get(name) for name in ("data", "total", "total_page", "page_size"))
+        if rows is None and total == 0:
+            rows = []
+        if not isinstance(rows, list):
             raise not_the_api(self.title, "list_tasks", answer, "without a list in it")
-        pages = content.get("total_page")
-        more = page < pages if isinstance(pages, int) else len(rows) >= wanted.page_size
-        total = content.get("total")
-        tasks = [self._row(row) for row in rows if isinstance(row, dict) and row.get("task_id")]
-        return TaskPage(tasks, page + 1 if more and rows else None, total if isinstance(total, int) else None)
+        # The vendor may give smaller pages than were asked for.
+        full = size if isinstance(size, int) else wanted.page_size
+        more = page < pages if isinstance(pages, int) else len(rows) >= full
+        tasks = [self._row(row, task_id) for row in map(as_dict, rows) if (task_id := id_of(row.get("task_id")))]
+        next_page = page + 1 if more and rows else None
+        return TaskPage(tasks, next_page, total if isinstance(total, int) else None, served_at(answer))
 
-    def _row(self, row: dict[str, Any]) -> VideoTask:
+    def _row(self, row: dict[str, Any], task_id: str) -> VideoTask:
         return VideoTask(
-            task_id=str(row["task_id"]),
+            task_id=task_id,
             vendor=self.name,
             model=text_or_none(row.get("model_name")),
             status=self.status_of(row.get("status")),
             raw_status=text_or_none(row.get("status"), 40),
-            submitted_at=_milliseconds(row.get("gmt_create")),
-            started_at=_milliseconds(row.get("start_time")),
-            finished_at=_milliseconds(row.get("end_time")),
+            submitted_at=milliseconds(row.get("gmt_create")),
+            started_at=milliseconds(row.get("start_time")),
+            finished_at=milliseconds(row.get("end_time")),
             request_id=text_or_none(row.get("request_id")),
         )
 
@@ -315,10 +284,12 @@ class DashScope(Vendor):
         """Return the form upload to the bucket and the ``oss://`` URL (48 h, same model only)."""
         content = answer.json() or {}
         policy = as_dict(content.get("data")) or as_dict(content.get("output"))
-        if not policy.get("upload_host") or not policy.get("upload_dir"):
+        host, directory = policy.get("upload_host"), policy.get("upload_dir")
+        if not isinstance(host, str) or not is_web_url(host) or not isinstance(directory, str) or not directory:
             raise not_the_api(self.title, "upload", answer, "without an upload policy in it")
-        # Overwriting is forbidden under one policy, so the name is made unique.
-        key = f"{policy['upload_dir']}/{uuid.uuid4().hex[:8]}-{upload.filename}"
+        # Overwriting is forbidden under one policy, so the name is made unique; it becomes part of a URL.
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", upload.filename)[-100:]
+        key = f"{directory}/{uuid.uuid4().hex[:8]}-{name}"
         form = {
             "OSSAccessKeyId": policy.get("oss_access_key_id"),
             "Signature": policy.get("signature"),
@@ -331,7 +302,7 @@ class DashScope(Vendor):
         call = Call(
             "upload",
             "POST",
-            str(policy["upload_host"]),
+            host,
             data={name: str(value) for name, value in form.items() if value is not None},
             file=("file", upload.filename, upload.content, upload.content_type),
             auth=False,
@@ -343,113 +314,5 @@ def _is_image(field: str) -> bool:
     return field in ("first_frame", "last_frame") or (field.startswith("reference_images") and field.endswith("url"))
 
 
-def _body(request: VideoRequest, model: str) -> dict[str, Any]:
-    is_3 = family_of(model) is Family.WAN_3_0
-    media = list(_media(request, is_3))
-    ratio = request.ratio
-    if isinstance(request, ImageToVideoRequest) and not is_3:
-        ratio = None
-    return {
-        "model": model,
-        "input": without_none(
-            prompt=request.prompt,
-            negative_prompt=request.negative_prompt,
-            audio_url=getattr(request, "audio_url", None),
-            media=media or None,
-        ),
-        "parameters": without_none(
-            resolution=request.resolution,
-            ratio=ratio,
-            duration=request.duration,
-            audio=request.generate_audio,
-            prompt_extend=request.prompt_extend,
-            watermark=request.watermark,
-            seed=request.seed,
-            audio_setting=getattr(request, "audio_setting", None),
-        ),
-    }
-
-
-def _media(request: VideoRequest, is_3: bool) -> Iterator[dict[str, str]]:
-    match request:
-        case ImageToVideoRequest():
-            for kind in ("first_frame", "first_clip", "last_frame", "driving_audio"):
-                url = getattr(request, kind)
-                if url:
-                    yield {"type": kind, "url": url}
-        case ReferenceToVideoRequest():
-            yield from _references("reference_image", request.reference_images)
-            yield from _references("reference_video", request.reference_videos)
-            yield from ({"type": "reference_audio", "url": url} for url in request.reference_audios)
-            for kind, url in (
-                ("file", request.document),
-                ("link", request.link),
-                ("first_frame", request.first_frame),
-            ):
-                if url:
-                    yield {"type": kind, "url": url}
-        case VideoEditRequest():
-            if request.video:
-                yield {"type": "reference_video" if is_3 else "video", "url": request.video}
-            yield from _references("reference_image", request.reference_images)
-
-
-def _references(kind: str, items: list[Reference]) -> Iterator[dict[str, str]]:
-    for item in items:
-        yield without_none(type=kind, url=item.url, reference_voice=item.voice)
-
-
-def china_time(value: object) -> datetime | None:
-    """Read ``YYYY-MM-DD HH:mm:ss.SSS`` in China's time; anything else is ``None``."""
-    if not isinstance(value, str):
-        return None
-    try:
-        when = datetime.fromisoformat(value.strip())
-    except ValueError:
-        return None
-    return (when if when.tzinfo else when.replace(tzinfo=CHINA_TIME)).astimezone(UTC)
-
-
-def _compact(when: datetime) -> str:
-    return when.astimezone(CHINA_TIME).strftime("%Y%m%d%H%M%S")
-
-
-def _milliseconds(value: object) -> datetime | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return datetime.fromtimestamp(value / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def _expiry(urls: list[str], finished: datetime | None) -> datetime | None:
-    """Read ``Expires`` of the signed URL, else count 24 h from the end."""
-    from urllib.parse import parse_qs
-
-    if not urls:
-        return None
-    stamp = parse_qs(urlsplit(urls[0]).query).get("Expires", [""])[0]
-    if stamp.isdigit():
-        try:
-            return datetime.fromtimestamp(int(stamp), UTC)
-        except (ValueError, OverflowError, OSError):
-            return None
-    return finished + timedelta(hours=24) if finished else None
-
-
-def _from_usage(usage: dict[str, Any]) -> dict[str, Any]:
-    """Read tier, ratio and length of the video; the field names differ by family."""
-    found: dict[str, Any] = {}
-    tier = str(usage.get("SR") or "").rstrip("Pp")
-    if tier.isdigit():
-        found["resolution"] = f"{tier}P"
-    ratio = usage.get("ratio")
-    if isinstance(ratio, str) and ":" in ratio:
-        found["ratio"] = ratio
-    for name in ("output_video_duration", "video_duration", "duration"):
-        value = usage.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6:
-            found["duration"] = value
-            break
-    return found
+def _request_id(content: dict[str, Any], answer: Answer) -> str | None:
+    return text_or_none(content.get("request_id")) or answer.headers.get("x-request-id")

@@ -14,7 +14,6 @@ from airflow_provider_wan.client.errors import Violation
 from airflow_provider_wan.client.exchange import Account, Answer, Call, not_the_api
 from airflow_provider_wan.client.requests import (
     ImageToVideoRequest,
-    Reference,
     ReferenceToVideoRequest,
     TextToVideoRequest,
     VideoEditRequest,
@@ -41,6 +40,7 @@ from airflow_provider_wan.client.vendors.base import (
     urls_in,
     without_none,
 )
+from airflow_provider_wan.client.vendors.dashscope_bodies import media
 
 OLD_PROMPT_LIMIT = 800
 
@@ -49,6 +49,7 @@ class PowerTokens(Vendor):
     """PowerTokens, whose result may stand behind its own authenticated content endpoint."""
 
     name = "powertokens"
+    has_content_endpoint = True
     title = "PowerTokens"
     default_host = "api.powertokens.ai"
     default_models = {
@@ -236,7 +237,7 @@ def _body(request: VideoRequest, model: str) -> dict[str, Any]:
         model=model,
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
-        media=list(_media(request, is_3)) or None,
+        media=list(media(request, is_3)) or None,
         audio_url=getattr(request, "audio_url", None),
         size=request.resolution,
         seconds=str(request.duration),
@@ -247,32 +248,3 @@ def _body(request: VideoRequest, model: str) -> dict[str, Any]:
         seed=request.seed,
         audio_setting=getattr(request, "audio_setting", None),
     )
-
-
-def _media(request: VideoRequest, is_3: bool) -> Iterator[dict[str, str]]:
-    match request:
-        case ImageToVideoRequest():
-            for kind in ("first_frame", "first_clip", "last_frame", "driving_audio"):
-                url = getattr(request, kind)
-                if url:
-                    yield {"type": kind, "url": url}
-        case ReferenceToVideoRequest():
-            yield from _references("reference_image", request.reference_images)
-            yield from _references("reference_video", request.reference_videos)
-            yield from ({"type": "reference_audio", "url": url} for url in request.reference_audios)
-            for kind, url in (
-                ("file", request.document),
-                ("link", request.link),
-                ("first_frame", request.first_frame),
-            ):
-                if url:
-                    yield {"type": kind, "url": url}
-        case VideoEditRequest():
-            if request.video:
-                yield {"type": "reference_video" if is_3 else "video", "url": request.video}
-            yield from _references("reference_image", request.reference_images)
-
-
-def _references(kind: str, items: list[Reference]) -> Iterator[dict[str, str]]:
-    for item in items:
-        yield without_none(type=kind, url=item.url, reference_voice=item.voice)
