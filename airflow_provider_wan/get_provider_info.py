@@ -1,0 +1,110 @@
+"""What Airflow reads about this provider; data only, so that reading it costs nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FIELD_BEHAVIOUR: dict[str, Any] = {
+    "hidden-fields": ["login", "schema", "port", "extra"],
+    "relabeling": {"password": "API key", "host": "Base URL (optional)"},
+    "placeholders": {
+        "password": "the vendor's API key",
+        "host": "empty for the vendor's own host; https://… for a proxy",
+    },
+}
+
+
+def _text(label: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": ["string", "null"], **schema}}
+
+
+def _number(label: str, description: str) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": ["number", "null"]}}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's metadata in the shape of Airflow's provider schema."""
+    return {
+        "package-name": "airflow-provider-wan",
+        "name": "Wan video generation",
+        "description": "Wan video generation on DashScope, GCCAI/APIMart, PowerTokens and Freepik/Magnific.",
+        "connection-types": [
+            {
+                "connection-type": "wan",
+                "hook-class-name": "airflow_provider_wan.hooks.wan.WanHook",
+                "ui-field-behaviour": FIELD_BEHAVIOUR,
+                "conn-fields": {
+                    "vendor": {
+                        "label": "Vendor",
+                        "description": "Whose API the key is for.",
+                        "schema": {
+                            "type": "string",
+                            "default": "dashscope",
+                            "enum": ["dashscope", "gccai", "powertokens", "freepik"],
+                        },
+                    },
+                    "region": {
+                        "label": "Region (DashScope)",
+                        "description": "The region of the key. Regions without a shared host need a workspace id.",
+                        "schema": {
+                            "type": "string",
+                            "default": "ap-southeast-1",
+                            "enum": [
+                                "ap-southeast-1",
+                                "cn-beijing",
+                                "us-east-1",
+                                "eu-central-1",
+                                "ap-northeast-1",
+                                "cn-hongkong",
+                            ],
+                        },
+                    },
+                    "workspace_id": _text(
+                        "Workspace id (DashScope)", "Selects the workspace's own host, for example llm-xxxxxxxx."
+                    ),
+                    "queries_per_second": _number(
+                        "Queries per second", "Budget of status queries for the whole account; empty: the vendor's."
+                    ),
+                    "submits_per_second": _number(
+                        "Submissions per second", "Budget of submissions for the whole account; empty: the vendor's."
+                    ),
+                    "timeout": _number("Timeout", "Seconds for one HTTP exchange; empty: 30."),
+                    "auth_header": _text("Key header (Freepik)", "Only if the host wants another header name."),
+                },
+            }
+        ],
+        "hooks": [{"integration-name": "Wan video generation", "python-modules": ["airflow_provider_wan.hooks.wan"]}],
+        "operators": [
+            {
+                "integration-name": "Wan video generation",
+                "python-modules": ["airflow_provider_wan.operators.wan", "airflow_provider_wan.operators.batch"],
+            }
+        ],
+        "sensors": [
+            {"integration-name": "Wan video generation", "python-modules": ["airflow_provider_wan.sensors.wan"]}
+        ],
+        "triggers": [
+            {"integration-name": "Wan video generation", "python-modules": ["airflow_provider_wan.triggers.wan"]}
+        ],
+        "transfers": [
+            {
+                "source-integration-name": "Wan video generation",
+                "target-integration-name": "Object storage",
+                "python-module": "airflow_provider_wan.transfers.wan_to_object_storage",
+            }
+        ],
+        "task-decorators": [
+            {
+                "class-name": "airflow_provider_wan.decorators.wan_video.wan_video_task",
+                "name": "wan_video",
+            }
+        ],
+        "extra-links": ["airflow_provider_wan.links.wan.WanVideoLink"],
+        "integrations": [
+            {
+                "integration-name": "Wan video generation",
+                "external-doc-url": "https://help.aliyun.com/zh/model-studio/text-to-video-api-reference",
+                "tags": ["service"],
+            }
+        ],
+    }

@@ -1,0 +1,170 @@
+"""From an Airflow connection to the client's account."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
+from airflow_provider_wan.client.exchange import Account
+from airflow_provider_wan.client.vendors import DEFAULT_VENDOR, VENDOR_NAMES, vendor_of
+from airflow_provider_wan.client.vendors.base import Vendor
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+REGIONS = ("ap-southeast-1", "cn-beijing", "us-east-1", "eu-central-1", "ap-northeast-1", "cn-hongkong")
+API_SUFFIXES = ("/api/v1", "/v1")
+"""Path ends that people copy from the vendors' pages; the calls bring their own."""
+
+
+class ConnectionLike(Protocol):
+    """The fields read of an Airflow connection."""
+
+    conn_id: Any
+    host: Any
+    port: Any
+    schema: Any
+    password: Any
+    extra: Any
+
+
+def account_of(connection: ConnectionLike) -> Account:
+    """Read a ``wan`` connection.
+
+    :raises WanRequestError: naming every wrong field of the connection.
+    """
+    return _Reader(connection).account()
+
+
+class _Reader:
+    def __init__(self, connection: ConnectionLike) -> None:
+        self._connection = connection
+        self._wrong: list[Violation] = []
+        self._extra = self._read_extra()
+
+    def account(self) -> Account:
+        vendor = self._vendor()
+        region, workspace = self._region(vendor), self._workspace(vendor)
+        base_url = self._base_url(vendor, region, workspace)
+        key = self._connection.password
+        if not key:
+            self._refuse("password", "holds the API key", "nothing", "put the vendor's key there")
+        elif not str(key).isascii() or not str(key).strip() or any(ord(sign) < 32 for sign in str(key).strip()):
+            self._refuse("password", "is one line of plain characters", "something else", "copy the key again")
+        header = self._extra.get("auth_header")
+        if header and vendor.name != "freepik":
+            self._refuse("extra.auth_header", "is for vendor freepik only", shorten(header), "remove it")
+        elif header and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", str(header)):
+            self._refuse("extra.auth_header", "is an HTTP header name", shorten(header))
+        queries = self._number("queries_per_second", vendor.queries_per_second)
+        submits = self._number("submits_per_second", vendor.submits_per_second)
+        timeout = self._number("timeout", 30.0)
+        if self._wrong:
+            heading = f"The connection {self._connection.conn_id!r} is not usable:"
+            lines = "\n  - ".join([heading, *map(str, self._wrong)])
+            raise WanRequestError(lines, violations=self._wrong)
+        return Account(
+            vendor=vendor.name,
+            base_url=base_url,
+            api_key=SecretStr(str(key).strip()),
+            region=region,
+            workspace_id=workspace,
+            auth_header=str(header) if header else None,
+            queries_per_second=queries,
+            submits_per_second=submits,
+            timeout=timeout,
+        )
+
+    def _refuse(self, field: str, rule: str, given: str, fix: str = "") -> None:
+        self._wrong.append(Violation(field, rule, given, fix, hard=True))
+
+    def _read_extra(self) -> Mapping[str, Any]:
+        # Read here and not through extra_dejson, which talks to the supervisor to mask secrets: there are none.
+        raw = self._connection.extra
+        if not raw:
+            return {}
+        try:
+            extra = json.loads(raw) if isinstance(raw, str) else raw
+        except ValueError:
+            extra = None
+        if not isinstance(extra, Mapping):
+            self._refuse("extra", "is a JSON object", "something else")
+            return {}
+        return {str(name): value for name, value in extra.items() if value not in (None, "")}
+
+    def _vendor(self) -> Vendor:
+        name = str(self._extra.get("vendor", DEFAULT_VENDOR)).strip().lower()
+        if name not in VENDOR_NAMES:
+            self._refuse("extra.vendor", f"is one of {', '.join(VENDOR_NAMES)}", shorten(name))
+            name = DEFAULT_VENDOR
+        return vendor_of(name)
+
+    def _region(self, vendor: Vendor) -> str | None:
+        region = self._extra.get("region")
+        if region is None:
+            return None
+        if vendor.name != "dashscope":
+            # A form with a choice keeps its last value when the vendor changes; it means nothing elsewhere.
+            return None
+        if region not in REGIONS:
+            self._refuse("extra.region", f"is one of {', '.join(REGIONS)}", shorten(region))
+            return None
+        return str(region)
+
+    def _workspace(self, vendor: Vendor) -> str | None:
+        workspace = self._extra.get("workspace_id")
+        if workspace is None or vendor.name != "dashscope":
+            return None
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", str(workspace)):
+            self._refuse("extra.workspace_id", "looks like llm-xxxxxxxx", shorten(workspace))
+            return None
+        return str(workspace)
+
+    def _base_url(self, vendor: Vendor, region: str | None, workspace: str | None) -> str:
+        host = str(self._connection.host or "").strip().rstrip("/")
+        if not host:
+            try:
+                return vendor.base_url(region, workspace)
+            except ValueError as error:
+                self._refuse("extra.region", str(error), shorten(region))
+                return ""
+        url = host if "://" in host else f"{self._scheme(host)}://{host}"
+        if self._connection.port and urlsplit(url).port is None:
+            parts = urlsplit(url)
+            url = parts._replace(netloc=f"{parts.netloc}:{self._connection.port}").geturl()
+        try:
+            parts = urlsplit(url)
+            name, _ = parts.hostname, parts.port
+        except ValueError:
+            name = None
+        if not name or parts.query or parts.fragment or parts.username:
+            self._refuse("host", "is a base URL such as https://proxy.example.com", shorten(host))
+        elif parts.scheme != "https" and not (parts.scheme == "http" and name in LOOPBACK):
+            self._refuse(
+                "host", "is https:// (http:// for loopback only)", shorten(host), "the key would travel in clear"
+            )
+        for suffix in API_SUFFIXES:
+            url = url.removesuffix(suffix)
+        return url.rstrip("/")
+
+    def _scheme(self, host: str) -> str:
+        if self._connection.schema in ("http", "https"):
+            return str(self._connection.schema)
+        bare = host.rsplit(":", 1)[0] if host.count(":") == 1 else host.strip("[]")
+        return "http" if bare in LOOPBACK else "https"
+
+    def _number(self, name: str, default: float) -> float:
+        value = self._extra.get(name, default)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not 0 < number < 100_000:
+            self._refuse(f"extra.{name}", "is a positive number", shorten(value))
+            return default
+        return number

@@ -1,0 +1,301 @@
+"""The hook: from a connection to the vendor's API, blocking and async."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import BaseHook
+
+from airflow_provider_wan.client.client import AsyncWanClient, WanClient
+from airflow_provider_wan.client.errors import Violation, WanError, WanRequestError
+from airflow_provider_wan.client.exchange import Account
+from airflow_provider_wan.client.flows import Patience
+from airflow_provider_wan.client.polling import shared_poller
+from airflow_provider_wan.client.requests import VideoRequest
+from airflow_provider_wan.client.tasks import Mode, TaskHandle, VideoTask, utc_now
+from airflow_provider_wan.client.vendors import VENDOR_NAMES, vendor_of
+from airflow_provider_wan.client.vendors.base import TaskFilter, Upload, Vendor
+from airflow_provider_wan.client.waiting import Ending, EndingStatus, Watch
+from airflow_provider_wan.hooks.account import REGIONS, account_of
+
+UPLOAD_LIMIT = 100 * 1024 * 1024
+DEFAULT_TIMEOUT = timedelta(hours=6)
+DEFAULT_POLL_INTERVAL = 15.0
+
+
+class WanHook(BaseHook):
+    """Talks to the vendor that the connection names; usable in operators, triggers and plain tasks.
+
+    :param wan_conn_id: the Airflow connection (type ``wan``).
+    """
+
+    conn_name_attr = "wan_conn_id"
+    default_conn_name = "wan_default"
+    conn_type = "wan"
+    hook_name = "Wan video generation"
+
+    def __init__(self, wan_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.wan_conn_id = wan_conn_id
+        self._account: Account | None = None
+        self._client: WanClient | None = None
+
+    # -- connection -----------------------------------------------------------------------------------
+
+    @property
+    def account(self) -> Account:
+        """The connection as the client sees it.
+
+        :raises WanRequestError: naming every wrong field of the connection.
+        """
+        if self._account is None:
+            self._account = account_of(self.get_connection(self.wan_conn_id))
+        return self._account
+
+    async def aget_account(self, is_fresh: bool = False) -> Account:
+        """Return the account, looked up with Airflow's async API; ``is_fresh`` reads it again."""
+        if self._account is None or is_fresh:
+            from airflow.providers.common.compat.connection import get_async_connection
+
+            self._account = account_of(await get_async_connection(self.wan_conn_id, hook=type(self)))
+        return self._account
+
+    @property
+    def vendor(self) -> Vendor:
+        """The vendor the connection names."""
+        return vendor_of(self.account.vendor)
+
+    def get_conn(self) -> WanClient:
+        """Return the blocking client, made once per hook."""
+        if self._client is None:
+            self._client = WanClient(self.account)
+        return self._client
+
+    async def aget_conn(self) -> AsyncWanClient:
+        """Return a new async client; close it, or use it with ``async with``."""
+        return AsyncWanClient(await self.aget_account())
+
+    def close(self) -> None:
+        """Close the blocking client's connections."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    # -- the calls, blocking --------------------------------------------------------------------------
+
+    def submit(self, request: VideoRequest, idempotency_key: str | None = None) -> TaskHandle:
+        """Check ``request`` and make one paid task.
+
+        :raises WanRequestError: before anything is sent, listing every violation.
+        :raises WanSubmissionUnknown: when the answer was lost and no rule allows to send it again.
+        :raises WanError: when the vendor refused it.
+        """
+        return self.get_conn().submit(request, idempotency_key)
+
+    def get_task(self, handle: TaskHandle | dict[str, Any]) -> VideoTask:
+        """Query one task, with back-off.
+
+        :raises WanError: when no attempt brought a readable answer.
+        """
+        return self.get_conn().get_task(TaskHandle.of(handle))
+
+    def list_tasks(
+        self, since: datetime, until: datetime | None = None, model: str | None = None, mode: Mode | None = None
+    ) -> Iterator[VideoTask]:
+        """Yield the account's tasks of a time window, where the vendor has a list.
+
+        :param mode: Freepik keeps one list per mode (text to video when not given).
+        :raises NotImplementedError: where the vendor has none.
+        """
+        return self.get_conn().list_tasks(TaskFilter(since, until, model, mode))
+
+    def cancel_task(self, handle: TaskHandle | dict[str, Any], patience: Patience | None = None) -> bool:
+        """Cancel a queued task; ``False`` when the vendor cannot cancel it (any more)."""
+        return self.get_conn().cancel_task(TaskHandle.of(handle), patience)
+
+    def wait(
+        self,
+        handle: TaskHandle | dict[str, Any],
+        timeout: float | timedelta = DEFAULT_TIMEOUT,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+    ) -> VideoTask:
+        """Wait in this process until the task ends.
+
+        :param timeout: seconds from now.
+        :param poll_interval: seconds between two queries.
+        :raises WanTaskFailed: when the vendor could not make the video.
+        :raises WanTaskTimeout: when the time is over; the task goes on.
+        :raises WanError: when the vendor does not know the task, or not the key.
+        """
+        handle = TaskHandle.of(handle)
+        return self.finished(self.wait_for_ending(handle, utc_now() + _delta(timeout), poll_interval))
+
+    def wait_for_ending(
+        self,
+        handle: TaskHandle,
+        deadline: datetime,
+        poll_interval: float,
+        on_change: Callable[[str], None] | None = None,
+    ) -> Ending:
+        """Wait in this process with the rules of the trigger; return how it ended."""
+        client = self.get_conn()
+        watch = Watch(handle, client.vendor, deadline, on_change)
+        while True:
+            try:
+                ending = watch.see(client.get_task(handle, Patience(tries=1)))
+            except WanError as error:
+                ending = watch.see_error(error)
+            ending = ending or watch.see_time(utc_now())
+            if ending:
+                return ending
+            left = (deadline - utc_now()).total_seconds()
+            time.sleep(max(0.0, min(poll_interval * random.uniform(0.9, 1.1), left)))  # noqa: S311 - jitter
+
+    def upload_file(self, path: str | Path, model: str | None = None) -> str:
+        """Hand a local file to the vendor; return a URL it takes as media (living 24 to 72 h).
+
+        :param model: the model it is for; DashScope binds uploads to it.
+        :raises WanRequestError: for a file the vendor takes no upload of.
+        """
+        client = self.get_conn()
+        return client.upload(_upload(client.vendor, path, model))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Prove the key without submitting anything."""
+        try:
+            return True, self.get_conn().test_key()
+        except WanError as error:
+            return False, str(error)
+        finally:
+            self.close()
+
+    # -- the calls, async -----------------------------------------------------------------------------
+
+    async def asubmit(self, request: VideoRequest, idempotency_key: str | None = None) -> TaskHandle:
+        """Check ``request`` and make one paid task; see :meth:`submit`."""
+        async with await self.aget_conn() as client:
+            return await client.submit(request, idempotency_key)
+
+    async def aget_task(self, handle: TaskHandle | dict[str, Any]) -> VideoTask:
+        """Query one task, with back-off."""
+        async with await self.aget_conn() as client:
+            return await client.get_task(TaskHandle.of(handle))
+
+    async def alist_tasks(
+        self, since: datetime, until: datetime | None = None, model: str | None = None, mode: Mode | None = None
+    ) -> AsyncIterator[VideoTask]:
+        """Yield the account's tasks of a time window; see :meth:`list_tasks`."""
+        async with await self.aget_conn() as client:
+            async for task in client.list_tasks(TaskFilter(since, until, model, mode)):
+                yield task
+
+    async def acancel_task(self, handle: TaskHandle | dict[str, Any], patience: Patience | None = None) -> bool:
+        """Cancel a queued task; ``False`` when the vendor cannot cancel it (any more)."""
+        async with await self.aget_conn() as client:
+            return await client.cancel_task(TaskHandle.of(handle), patience)
+
+    async def await_task(
+        self,
+        handle: TaskHandle | dict[str, Any],
+        timeout: float | timedelta = DEFAULT_TIMEOUT,  # noqa: ASYNC109 - a time-out of the wait, with its own error
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+    ) -> VideoTask:
+        """Wait until the task ends, sharing one poller with every other waiter of this account and loop.
+
+        :raises WanError: as :meth:`wait`.
+        """
+        handle = TaskHandle.of(handle)
+        ending = await self.await_ending(handle, utc_now() + _delta(timeout), poll_interval)
+        await self.aget_account()
+        return self.finished(ending)
+
+    async def await_ending(
+        self,
+        handle: TaskHandle,
+        deadline: datetime,
+        poll_interval: float,
+        on_change: Callable[[str], None] | None = None,
+        profile: str = "",
+    ) -> Ending:
+        """Wait on the shared poller; return how it ended."""
+        account = await self.aget_account()
+
+        async def read_again() -> Account:
+            return await self.aget_account(is_fresh=True)
+
+        async with shared_poller(account, read_again) as poller:
+            return await poller.wait(handle, deadline, poll_interval, profile, on_change)
+
+    async def aupload_file(self, path: str | Path, model: str | None = None) -> str:
+        """Hand a local file to the vendor; see :meth:`upload_file`."""
+        async with await self.aget_conn() as client:
+            upload = await asyncio.to_thread(_upload, client.vendor, path, model)
+            return await client.upload(upload)
+
+    def finished(self, ending: Ending) -> VideoTask:
+        """Return the task of a successful ending.
+
+        :raises WanError: of the class that says what to do, for every other ending.
+        """
+        if ending.status is EndingStatus.SUCCESS:
+            return ending.task
+        raise self.error_of(ending)
+
+    def error_of(self, ending: Ending) -> WanError:
+        """Return the error that an ending without a video means."""
+        from airflow_provider_wan.client.endings import error_of
+
+        return error_of(ending)
+
+    # -- the form (Airflow before 3.2; later ones read provider info) ---------------------------------
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the extra fields of the connection form."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget, Select2Widget
+        from flask_babel import lazy_gettext
+        from wtforms import SelectField, StringField
+
+        return {
+            "vendor": SelectField(lazy_gettext("Vendor"), choices=VENDOR_NAMES, widget=Select2Widget()),
+            "region": SelectField(lazy_gettext("Region (DashScope)"), choices=REGIONS, widget=Select2Widget()),
+            "workspace_id": StringField(lazy_gettext("Workspace id (DashScope)"), widget=BS3TextFieldWidget()),
+            "queries_per_second": StringField(lazy_gettext("Queries per second"), widget=BS3TextFieldWidget()),
+            "submits_per_second": StringField(lazy_gettext("Submissions per second"), widget=BS3TextFieldWidget()),
+            "timeout": StringField(lazy_gettext("Timeout (seconds)"), widget=BS3TextFieldWidget()),
+            "auth_header": StringField(lazy_gettext("Key header (Freepik)"), widget=BS3TextFieldWidget()),
+        }
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return which standard fields the form hides and how it calls the others."""
+        from airflow_provider_wan.get_provider_info import FIELD_BEHAVIOUR
+
+        return FIELD_BEHAVIOUR
+
+
+def _delta(timeout: float | timedelta) -> timedelta:
+    return timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
+
+
+def _upload(vendor: Vendor, path: str | Path, model: str | None) -> Upload:
+    path = Path(path)
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    wrong = None
+    if not path.is_file():
+        wrong = Violation("path", "is a file", str(path), hard=True)
+    elif not any(kind.startswith(prefix) for prefix in vendor.upload_types):
+        taken = ", ".join(vendor.upload_types) or "nothing"
+        wrong = Violation("path", f"at {vendor.title} is of type: {taken}", kind, "host it at a public URL", hard=True)
+    elif path.stat().st_size > UPLOAD_LIMIT:
+        wrong = Violation("path", "has at most 100 MB", f"{path.stat().st_size} bytes", hard=True)
+    if wrong:
+        raise WanRequestError(violations=[wrong])
+    return Upload(path.name, path.read_bytes(), kind, model or vendor.default_models[Mode.IMAGE_TO_VIDEO])

@@ -1,0 +1,31 @@
+"""The button in Airflow's UI that leads to the video, and before there is one, to the task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+
+class WanVideoLink(BaseOperatorLink):
+    """Leads to the generated video; pushed at submission, so that it shows while the task is deferred."""
+
+    name = "Generated video"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return what the operator knows in this process, else what it pushed before."""
+        known = getattr(operator, "video_link", None)
+        if known:
+            return str(known)
+        from airflow.sdk.execution_time.xcom import XCom
+
+        return str(XCom.get_value(ti_key=ti_key, key=self.xcom_key) or "")
+
+    def push(self, context: Any, url: str | None) -> None:
+        """Show ``url`` from now on."""
+        if url:
+            context["ti"].xcom_push(key=self.xcom_key, value=url)

@@ -1,0 +1,372 @@
+"""The worker side of an operator's run: obtain the task, wait for it, hand on the result."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_provider_wan.client.checking import check
+from airflow_provider_wan.client.endings import error_of
+from airflow_provider_wan.client.errors import WanError, WanQuotaError
+from airflow_provider_wan.client.flows import Patience
+from airflow_provider_wan.client.requests import VideoRequest
+from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, result_of, utc_now
+from airflow_provider_wan.client.waiting import Ending, EndingStatus
+from airflow_provider_wan.durability import ComeBack, Ledger, Obtained, Policies, Record, Submitter
+from airflow_provider_wan.hooks.wan import WanHook
+
+if TYPE_CHECKING:
+    from airflow_provider_wan.operators.base import WanVideoOperator
+
+BACKSTOP = timedelta(minutes=5)
+"""How long after the trigger's own deadline Airflow's stands; its passing skips all clean-up."""
+
+THROTTLED_PAUSE = 60.0
+SUBMIT_SECONDS_ON_WORKER = 15.0
+KILL_PATIENCE = Patience(tries=1)
+
+
+class Execution:
+    """One run of an operator on a worker; after a deferral there is a new one, in a new process."""
+
+    def __init__(self, operator: WanVideoOperator, context: Any) -> None:
+        self._operator = operator
+        self._context = context
+        self._log = operator.log
+        self._hook = WanHook(operator.wan_conn_id)
+
+    # -- steps ----------------------------------------------------------------------------------------
+
+    def start(self, event: dict[str, Any] | None = None) -> Any:
+        """Obtain the task and wait for it; ``event`` is that of a pause before."""
+        try:
+            obtained = self._obtain()
+        except WanQuotaError as error:
+            pause = max(error.retry_after or 0.0, THROTTLED_PAUSE)
+            return self._pause(ComeBack(pause, f"The submission is throttled: {error}"), event, error)
+        except WanError as error:
+            self._fail(error)
+        finally:
+            self._hook.close()
+        if isinstance(obtained, ComeBack):
+            return self._pause(obtained, event)
+        return self._go_on(obtained)
+
+    def resume(self, event: dict[str, Any]) -> Any:
+        """Take the trigger's event; return the result."""
+        try:
+            ending = Ending.from_event(event)
+        except (KeyError, TypeError, ValueError):
+            self._fail(
+                WanError(
+                    "The trigger's event is not understood; the task stays recorded and the next attempt adopts it",
+                    retryable=True,
+                )
+            )
+        self._log.info("Task %s: %s", ending.task.task_id, ending.status)
+        return self._finish(ending)
+
+    # -- obtaining ------------------------------------------------------------------------------------
+
+    @cached_property
+    def _request(self) -> VideoRequest:
+        request = self._operator.build_request(self._context)
+        checked = check(request, self._hook.vendor)
+        for warning in checked.warnings:
+            self._log.warning("%s", warning)
+        return request
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        if not self._operator.durable:
+            return Ledger(None)
+        store = self._context.get("task_state_store")
+        if store is None:
+            self._log.warning(
+                "This Airflow keeps no task state (3.3 and newer do): a retry of this task may submit, and pay, again"
+            )
+        return Ledger(store)
+
+    def _submitter(self) -> Submitter:
+        operator, ti = self._operator, self._context["ti"]
+        patience = Patience(throttled=SUBMIT_SECONDS_ON_WORKER) if operator.deferrable else Patience(throttled=600.0)
+        return Submitter(
+            client=self._hook.get_conn(),
+            ledger=self._ledger,
+            policies=Policies(
+                regenerate=truth("regenerate", operator.regenerate),
+                on_changed_request=operator.on_changed_request,
+                on_unknown_submission=operator.on_unknown_submission,
+            ),
+            request=self._request,
+            account_name=operator.wan_conn_id,
+            series=str(getattr(ti, "max_tries", "")),
+            is_alive=self._is_alive,
+            is_stored=self._is_stored,
+            give_up=self._timeout,
+            patience=patience,
+            log=self._log,
+        )
+
+    def _obtain(self) -> Obtained | ComeBack:
+        return self._submitter().obtain()
+
+    def _is_alive(self, task: VideoTask) -> bool:
+        from airflow_provider_wan.delivery import is_alive
+
+        expires = task.url_expires_at
+        return (expires is None or expires > utc_now()) and is_alive(task, self._hook.account)
+
+    def _is_stored(self, stored: dict[str, Any]) -> bool:
+        from airflow_provider_wan.delivery import is_stored
+
+        return bool(self._operator.store_to) and is_stored(stored)
+
+    # -- waiting --------------------------------------------------------------------------------------
+
+    @property
+    def _timeout(self) -> timedelta:
+        timeout = self._operator.timeout
+        return timeout if isinstance(timeout, timedelta) else timedelta(seconds=float(timeout))
+
+    @property
+    def _interval(self) -> float:
+        return max(0.1, float(self._operator.poll_interval))
+
+    def _deadline(self, handle: TaskHandle) -> datetime:
+        """Count from submission; an adopted task whose time is over gets a new time-out."""
+        now = utc_now()
+        deadline = handle.submitted_at + self._timeout
+        if deadline <= now:
+            deadline = now + self._timeout
+        limit = self._operator.execution_timeout
+        return min(deadline, now + limit) if limit else deadline
+
+    def _go_on(self, obtained: Obtained) -> Any:
+        handle, operator = obtained.handle, self._operator
+        self._show_link(self._hook.vendor.task_page(handle, self._hook.account))
+        if not obtained.is_adopted:
+            self._log.info(
+                "Submitted task %s (%s, %s, request_id=%s)",
+                handle.task_id,
+                self._hook.vendor.title,
+                handle.model,
+                handle.request_id,
+            )
+        if obtained.stored is not None:
+            task = obtained.task or VideoTask(task_id=handle.task_id, vendor=handle.vendor, mode=handle.mode)
+            known = {"status": str(TaskStatus.SUCCEEDED)}
+            return self._hand_on(self._result(task, handle) | known | obtained.stored)
+        if obtained.task is not None and obtained.task.status is TaskStatus.SUCCEEDED:
+            return self._finish(Ending(EndingStatus.SUCCESS, obtained.task))
+        if not operator.wait_for_completion:
+            return handle.to_dict()
+        deadline = self._deadline(handle)
+        if operator.deferrable:
+            self._defer(handle, deadline)
+        operator.running = handle.to_dict()
+        ending = self._hook.wait_for_ending(handle, deadline, self._interval, self._log.info)
+        if ending.status is EndingStatus.TIMEOUT and operator.cancel_on_timeout:
+            ending = Ending(ending.status, ending.task, f"{ending.message}. {cancel_now(self._hook, handle)}")
+        operator.running = None
+        return self._finish(ending)
+
+    def _defer(self, handle: TaskHandle, deadline: datetime) -> NoReturn:
+        from airflow_provider_wan.triggers.wan import WanTaskTrigger
+
+        operator = self._operator
+        trigger = WanTaskTrigger(
+            wan_conn_id=operator.wan_conn_id,
+            handle=handle.to_dict(),
+            deadline=deadline.isoformat(),
+            poll_interval=self._interval,
+            cancel_on_kill=operator.cancel_on_kill,
+            cancel_on_timeout=operator.cancel_on_timeout,
+            durable=self._ledger.is_durable,
+            profile=f"{handle.model}/{self._request.resolution}/{self._request.duration}",
+        )
+        self._log.info(
+            "The worker is free now; task %s is waited for until %s",
+            handle.task_id,
+            deadline.isoformat(timespec="seconds"),
+        )
+        operator.defer(trigger=trigger, method_name="execute_complete", timeout=deadline - utc_now() + BACKSTOP)
+
+    def _pause(self, come_back: ComeBack, event: dict[str, Any] | None, error: WanError | None = None) -> Any:
+        since = (event or {}).get("since") or utc_now().isoformat()
+        waited = utc_now() - datetime.fromisoformat(since)
+        if waited + timedelta(seconds=come_back.seconds) > self._timeout:
+            self._fail(error or WanError(f"{come_back.why}; the time-out of {self._timeout} is over", retryable=True))
+        self._log.info("%s. Trying again in %.0f s", come_back.why, come_back.seconds)
+        if not self._operator.deferrable:
+            time.sleep(come_back.seconds)
+            return self.start({"since": since})
+        from airflow_provider_wan.triggers.wan import WanPauseTrigger
+
+        moment = utc_now() + timedelta(seconds=come_back.seconds)
+        return self._operator.defer(trigger=WanPauseTrigger(moment.isoformat(), since), method_name="execute_again")
+
+    # -- the end --------------------------------------------------------------------------------------
+
+    def _finish(self, ending: Ending) -> Any:
+        if ending.status is EndingStatus.SUCCESS:
+            return self._deliver(ending.task)
+        if ending.status is EndingStatus.CANCELLED and self._was_adopted(ending.task):
+            self._log.warning(
+                "The adopted task %s came back cancelled (a kill of the former attempt reached it; it is not billed): "
+                "a new one is submitted",
+                ending.task.task_id,
+            )
+            return self._resubmit()
+        return self._fail(error_of(ending))
+
+    def _was_adopted(self, task: VideoTask) -> bool:
+        record = self._record()
+        return (
+            record is not None
+            and record.adopted
+            and record.handle is not None
+            and (record.handle.task_id == task.task_id)
+        )
+
+    def _record(self) -> Record | None:
+        try:
+            return self._ledger.read()
+        except WanError as error:
+            self._log.warning("%s", error)
+            return None
+
+    def _resubmit(self) -> Any:
+        try:
+            obtained = self._submitter().resubmit()
+        except WanError as error:
+            self._fail(error)
+        finally:
+            self._hook.close()
+        if isinstance(obtained, ComeBack):
+            return self._pause(obtained, None)
+        return self._go_on(obtained)
+
+    def _deliver(self, task: VideoTask) -> dict[str, Any]:
+        """Return the result; land the video first where the operator asks for it."""
+        if task.actual_prompt is None and getattr(task, "prompt_was_rewritten", False):
+            task = self._with_prompts(task)
+        result = self._result(task, None)
+        record = self._record()
+        if self._operator.store_to:
+            result |= self._land(task, record)
+        if record is not None and record.handle is not None and record.handle.task_id == task.task_id:
+            stored = {name: result[name] for name in ("uri", "bytes", "sha256") if name in result}
+            self._keep(record.model_copy(update={"finished": True, "stored": stored or record.stored}))
+        return self._hand_on(result)
+
+    def _keep(self, record: Record) -> None:
+        try:
+            self._ledger.write(record)
+        except WanError as error:
+            self._log.warning("%s", error)
+
+    def _with_prompts(self, task: VideoTask) -> VideoTask:
+        """Fetch the rewritten prompt: events carry no prompts, they are user data."""
+        handle = TaskHandle(
+            vendor=task.vendor,
+            task_id=task.task_id,
+            mode=self._operator.mode if task.mode is None else task.mode,
+            model=task.model or "",
+            submitted_at=task.submitted_at or utc_now(),
+        )
+        try:
+            return self._hook.get_task(handle)
+        except WanError as error:
+            self._log.warning("The rewritten prompt could not be fetched: %s", error)
+            return task
+        finally:
+            self._hook.close()
+
+    def _land(self, task: VideoTask, record: Record | None) -> dict[str, Any]:
+        from airflow_provider_wan.delivery import land, target_of
+
+        target = str(self._operator.store_to)
+        stored = record.stored if record and record.handle and record.handle.task_id == task.task_id else None
+        if stored and stored["uri"] == target_of(task, target) and self._is_stored(stored):
+            self._log.info("The video is stored already at %s", stored["uri"])
+            return stored
+        try:
+            landed = land(task, target, self._hook.account)
+        except WanError as error:
+            self._fail(error)
+        self._log.info("Stored the video at %s (%d bytes)", landed.uri, landed.bytes)
+        return landed.to_dict()
+
+    def _result(self, task: VideoTask, handle: TaskHandle | None) -> dict[str, Any]:
+        known = self._operator.known_of_request(self._context, self._request_or_none())
+        if handle is not None:
+            known |= handle.to_dict()
+        return result_of(task, **known)
+
+    def _request_or_none(self) -> VideoRequest | None:
+        try:
+            return self._operator.build_request(self._context)
+        except WanError:
+            return None
+
+    def _hand_on(self, result: dict[str, Any]) -> dict[str, Any]:
+        self._show_link(result.get("video_url"))
+        small = {
+            name: result[name]
+            for name in ("task_id", "vendor", "model", "mode", "duration", "resolution", "seed", "uri", "sha256")
+            if result.get(name) is not None
+        }
+        for asset in getattr(self._operator, "outlets", None) or []:
+            self._context["outlet_events"][asset].extra.update(small)
+        return result
+
+    def _show_link(self, url: str | None) -> None:
+        if url:
+            self._operator.video_link = url
+            for link in self._operator.operator_extra_links:
+                link.push(self._context, url)
+
+    def _fail(self, error: WanError) -> NoReturn:
+        """Raise ``error`` so that Airflow retries what may pass and nothing else."""
+        if error.retryable:
+            raise error
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+
+
+def truth(name: str, value: Any) -> bool:
+    """Read a boolean that may have been rendered from a template.
+
+    :raises WanError: for anything that is neither true nor false.
+    """
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in ("true", "1", "yes", "on"):
+        return True
+    if word in ("", "false", "0", "no", "off", "none"):
+        return False
+    from airflow_provider_wan.client.errors import Violation, WanRequestError
+
+    raise WanRequestError(violations=[Violation(name, "is true or false", repr(value), hard=True)])
+
+
+def cancel_now(hook: WanHook, handle: TaskHandle) -> str:
+    """Cancel a task from the worker, with one short request; return what became of it."""
+    from airflow_provider_wan.triggers.wan import told
+
+    try:
+        return told(hook, handle, hook.cancel_task(handle, KILL_PATIENCE))
+    except WanError as error:
+        return f"Task {handle.task_id} could not be cancelled ({error}): it may run on and be billed"
+
+
+def cancel_running(operator: WanVideoOperator) -> None:
+    """Cancel the task that a worker was waiting for when it was killed."""
+    if operator.running is None or not operator.cancel_on_kill:
+        return
+    operator.log.info(cancel_now(WanHook(operator.wan_conn_id), TaskHandle.of(operator.running)))

@@ -1,0 +1,161 @@
+"""The triggers: thin waiters on the shared poller. Their kwargs are plain text in Airflow's database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from datetime import datetime
+from typing import Any, TypeVar
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.flows import Patience
+from airflow_provider_wan.client.tasks import TaskHandle, utc_now
+from airflow_provider_wan.client.waiting import Ending, EndingStatus
+from airflow_provider_wan.hooks.wan import WanHook
+from airflow_provider_wan.triggers.fate import Fate, fate_of
+
+CANCEL_PATIENCE = Patience(tries=3)
+CANCEL_SECONDS = 25.0
+
+T = TypeVar("T")
+
+_background: set[asyncio.Task[Any]] = set()
+"""Cancels under way: the event loop itself keeps only weak references to tasks."""
+
+
+class WanTaskTrigger(BaseTrigger):
+    """Waits until one task ends or its deadline passes, then fires one event.
+
+    :param handle: the task handle as a plain dict.
+    :param deadline: ISO 8601 moment at which the wait is a time-out.
+    :param poll_interval: seconds between two looks at the task.
+    :param cancel_on_kill: cancel the task when a person kills the Airflow task (Airflow 3.3 and newer).
+    :param cancel_on_timeout: cancel the task at the deadline.
+    :param durable: whether the next try of the Airflow task would find and adopt the vendor's task.
+    :param profile: what tasks of the same kind share, to learn how long they take.
+    """
+
+    def __init__(
+        self,
+        wan_conn_id: str,
+        handle: dict[str, Any],
+        deadline: str,
+        poll_interval: float = 15.0,
+        cancel_on_kill: bool = True,
+        cancel_on_timeout: bool = True,
+        durable: bool = True,
+        profile: str = "",
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.wan_conn_id = wan_conn_id
+        self.handle = handle
+        self.deadline = deadline
+        self.poll_interval = poll_interval
+        self.cancel_on_kill = cancel_on_kill
+        self.cancel_on_timeout = cancel_on_timeout
+        self.durable = durable
+        self.profile = profile
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the kwargs; nothing secret and no user data is among them."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "wan_conn_id": self.wan_conn_id,
+                "handle": self.handle,
+                "deadline": self.deadline,
+                "poll_interval": self.poll_interval,
+                "cancel_on_kill": self.cancel_on_kill,
+                "cancel_on_timeout": self.cancel_on_timeout,
+                "durable": self.durable,
+                "profile": self.profile,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Await the shared poller and fire the ending."""
+        yield TriggerEvent((await self._wait()).to_event())
+
+    async def _wait(self) -> Ending:
+        hook = WanHook(self.wan_conn_id)
+        handle = TaskHandle.of(self.handle)
+        ending = await hook.await_ending(
+            handle, datetime.fromisoformat(self.deadline), self.poll_interval, self.log.info, self.profile
+        )
+        if ending.status is EndingStatus.TIMEOUT and self.cancel_on_timeout:
+            said = await asyncio.shield(_kept(cancel(hook, handle)))
+            ending = Ending(ending.status, ending.task, f"{ending.message}. {said}")
+        return ending
+
+    async def on_kill(self) -> None:
+        """Cancel the vendor's task when a person killed the Airflow task.
+
+        Airflow 3.3.2 cancels this coroutine again after about a second, and also calls it when the trigger
+        merely moves to another triggerer; so the work is done in a task of its own, and only after asking what
+        became of the Airflow task. One that was cleared runs again and adopts the vendor's task.
+        """
+        if self.cancel_on_kill:
+            await asyncio.shield(_kept(self._cancel_if_killed()))
+
+    async def _cancel_if_killed(self) -> None:
+        fate = await fate_of(self.task_instance)
+        if fate is not Fate.ENDED and not (fate is Fate.RESTARTED and not self.durable):
+            self.log.info("The trigger's task is %s: task %s is left alone", fate, self.handle.get("task_id"))
+            return
+        self.log.info(await cancel(WanHook(self.wan_conn_id), TaskHandle.of(self.handle)))
+
+
+def _kept(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    task = asyncio.get_running_loop().create_task(work)
+    _background.add(task)
+    task.add_done_callback(_background.discard)
+    return task
+
+
+async def cancel(hook: WanHook, handle: TaskHandle) -> str:
+    """Cancel a task as far as the vendor lets; return a sentence that says what became of it."""
+    try:
+        async with asyncio.timeout(CANCEL_SECONDS):
+            is_cancelled = await hook.acancel_task(handle, CANCEL_PATIENCE)
+    except (WanError, TimeoutError) as error:
+        return f"Task {handle.task_id} could not be cancelled ({error or 'no answer'}): it may run on and be billed"
+    return told(hook, handle, is_cancelled)
+
+
+def told(hook: WanHook, handle: TaskHandle, is_cancelled: bool) -> str:
+    """Say what a cancel did."""
+    if is_cancelled:
+        return f"Task {handle.task_id} was cancelled while queued: it is not billed"
+    can = "cancels queued tasks only" if hook.vendor.has_cancel else "cannot cancel tasks"
+    return (
+        f"Task {handle.task_id} runs on and will be billed: {hook.vendor.title} {can}. "
+        "It stays recorded, so the next run of this task adopts it"
+    )
+
+
+class WanPauseTrigger(BaseTrigger):
+    """Wakes the task up again at a moment: a throttled submission waits without holding a worker.
+
+    :param moment: ISO 8601.
+    :param since: ISO 8601, when the first of these pauses began.
+    """
+
+    def __init__(self, moment: str, since: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.moment = moment
+        self.since = since
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the kwargs."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {"moment": self.moment, "since": self.since},
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Sleep until the moment."""
+        left = (datetime.fromisoformat(self.moment) - utc_now()).total_seconds()
+        await asyncio.sleep(max(0.0, left))
+        yield TriggerEvent({"since": self.since})
