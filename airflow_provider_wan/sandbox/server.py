@@ -84,6 +84,8 @@ class Sandbox:
         if self._socket is not None:
             self._socket.close()
         self.app.renderer.close()
+        # The books can still be read; webhooks, which need the loop, are over.
+        self.app.world.on_change = lambda task: None
         self._server = self._thread = self._socket = self._loop = None
 
     def serve_forever(self, on_ready: Callable[[str], None]) -> None:

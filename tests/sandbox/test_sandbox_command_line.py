@@ -101,6 +101,7 @@ def test_embedded_sandbox_leaves_nothing_behind() -> None:
     assert process.poll() is not None
     assert not directory.exists()
     assert set(threading.enumerate()) <= before
+    assert len(sandbox.ledger()["billed"]) == 1, "the books can be read when it has ended"
 
 
 def test_stop_does_not_wait_for_a_hanging_request() -> None:
