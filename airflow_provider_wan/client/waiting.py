@@ -87,7 +87,7 @@ class Watch:
             self._in_trouble = False
             self._on_change(f"{self._vendor.title} answers again")
         if task.status != self.last.status:
-            self._on_change(f"Task {task.task_id} is {task.status}" + _said(task))
+            self._on_change(f"Task {task.task_id}: {task.status}" + _said(task))
         self.last = task
         if task.status is TaskStatus.UNKNOWN and self._vendor.is_final(task):
             return Ending(EndingStatus.ERROR, task, self._unknown())
