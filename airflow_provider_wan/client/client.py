@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import aclosing, closing
+from contextvars import ContextVar, Token
 from functools import cache
 from typing import Any
 
 import httpx
 
 from airflow_provider_wan.client.checking import check
-from airflow_provider_wan.client.exchange import Account, Answer, Broken, Call, Pause, public_url
+from airflow_provider_wan.client.errors import Violation, WanAuthError, WanRequestError
+from airflow_provider_wan.client.exchange import Account, Answer, Broken, Call, Pause, public_url, request_id_in
 from airflow_provider_wan.client.flows import Flow, Flows, Outcome, Patience, T
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask
@@ -27,20 +31,37 @@ MAX_CONNECTIONS = 16
 KEEP_ALIVE_SECONDS = 120.0
 CONNECT_SECONDS = 10.0
 
-NEVER_OPENED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+NEVER_OPENED = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
 USER_AGENT = "airflow-provider-wan"
+SHORTEST_SECRET = 8
+"""Characters: shorter keys are a test's, and stand in innocent words too."""
+PLAIN_KEY = re.compile(r"[\x21-\x7e]+")
+
+_is_ours: ContextVar[bool] = ContextVar("wan_exchange", default=False)
+_SIGNED = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]*")
 
 
 class _ShortUrls(logging.Filter):
-    """Cut query strings (signatures) out of httpx's own log lines."""
+    """Cut query strings (signatures) out of what httpx and httpcore log about our exchanges."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if not _is_ours.get():
+            return True
         if isinstance(record.args, tuple):
             record.args = tuple(public_url(str(item)) if isinstance(item, httpx.URL) else item for item in record.args)
+        if isinstance(record.msg, str):
+            record.msg = _SIGNED.sub(r"\1?…", record.msg)
         return True
 
 
-logging.getLogger("httpx").addFilter(_ShortUrls())
+for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
+    logging.getLogger(_name).addFilter(_ShortUrls())
 
 
 @cache
@@ -72,13 +93,16 @@ class _Base:
     """What the two clients share: everything but the sending."""
 
     def __init__(self, account: Account) -> None:
+        if not PLAIN_KEY.fullmatch(account.api_key.get_secret_value()):
+            # Whatever would complain later, quotes the header with the key in it.
+            raise WanAuthError("The API key is empty or holds spaces, line ends or other signs that no key has")
         self.account = account
         self.vendor = vendor_of(account.vendor)
         self.flows = Flows(self.vendor, account)
         self._auth = _KeyAuth(self.vendor, account)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.vendor.title}, {self.account.base_url})"
+        return f"{type(self).__name__}({self.vendor.title}, {public_url(self.account.base_url)})"
 
     def _settings(self) -> dict[str, Any]:
         return {
@@ -92,7 +116,24 @@ class _Base:
             "headers": {"User-Agent": USER_AGENT, "Accept": "application/json"},
         }
 
-    def _request(self, call: Call) -> dict[str, Any]:
+    @property
+    def _longest(self) -> float:
+        """Seconds for one exchange altogether, however its bytes trickle in."""
+        return self.account.timeout + min(CONNECT_SECONDS, self.account.timeout)
+
+    def _prepare(self, http: httpx.Client | httpx.AsyncClient, call: Call) -> httpx.Request:
+        """Build the request, so that nothing but the network can go wrong afterwards.
+
+        :raises WanRequestError: when it cannot be written down; nothing was sent.
+        """
+        try:
+            return http.build_request(**self._parts(call))
+        except (TypeError, ValueError, RecursionError, httpx.InvalidURL) as error:
+            problem = f"{type(error).__name__}: {error}"[:200]
+        wrong = Violation(call.name, "can be written as an HTTP request", problem, "use plain JSON values", hard=True)
+        raise WanRequestError(violations=[wrong])
+
+    def _parts(self, call: Call) -> dict[str, Any]:
         url = call.target if call.is_absolute else self.account.base_url + call.target
         request: dict[str, Any] = {"method": call.method, "url": url, "headers": dict(call.headers)}
         if call.params:
@@ -136,17 +177,17 @@ class WanClient(_Base):
         if self._http is None:
             verify = tls_context() if self.account.base_url.startswith("https") else True
             self._http = httpx.Client(verify=verify, **self._settings())
-        with _Breakage() as breakage:
-            until = time.monotonic() + self.account.timeout
-            with self._http.stream(auth=self._auth_for(call), **self._request(call)) as response:
-                body = _Body()
+        request = self._prepare(self._http, call)
+        with _Exchange(self.account) as exchange:
+            until = time.monotonic() + self._longest
+            exchange.response = response = self._http.send(request, stream=True, auth=self._auth_for(call))
+            with closing(response):
                 for chunk in response.iter_bytes():
-                    if body.is_full_with(chunk):
+                    if exchange.is_full_with(chunk):
                         break
                     if time.monotonic() > until:
                         raise TimeoutError("the answer did not end in time")
-                return body.answer(response)
-        return breakage.broken
+        return exchange.outcome
 
     def run(self, flow: Flow[T]) -> T:
         """Carry a flow out, sleeping through its pauses."""
@@ -231,15 +272,15 @@ class AsyncWanClient(_Base):
     async def send(self, call: Call) -> Answer | Broken:
         """Carry out one exchange; never raises for what the network does."""
         http = self._http or await self._open()
-        with _Breakage() as breakage:
-            async with asyncio.timeout(self.account.timeout + CONNECT_SECONDS):
-                async with http.stream(auth=self._auth_for(call), **self._request(call)) as response:
-                    body = _Body()
+        request = self._prepare(http, call)
+        with _Exchange(self.account) as exchange:
+            async with asyncio.timeout(self._longest):
+                exchange.response = response = await http.send(request, stream=True, auth=self._auth_for(call))
+                async with aclosing(response):
                     async for chunk in response.aiter_bytes():
-                        if body.is_full_with(chunk):
+                        if exchange.is_full_with(chunk):
                             break
-                    return body.answer(response)
-        return breakage.broken
+        return exchange.outcome
 
     async def run(self, flow: Flow[T]) -> T:
         """Carry a flow out, awaiting its pauses."""
@@ -289,42 +330,57 @@ class AsyncWanClient(_Base):
         return await self.run(self.flows.key_check(Patience(tries=2)))
 
 
-class _Body:
-    """Collects an answer's bytes up to the limit."""
+class _Exchange:
+    """Collects one answer, and turns what the network does into a value: no exception carries the request (and key)."""
 
-    def __init__(self) -> None:
+    def __init__(self, account: Account) -> None:
+        self._key = account.api_key.get_secret_value().encode()
         self._chunks: list[bytes] = []
         self._size = 0
+        self._broken: Broken | None = None
+        self._mark: Token[bool] | None = None
+        self.response: httpx.Response | None = None
+
+    def __repr__(self) -> str:
+        return f"_Exchange({self._size} bytes)"
+
+    def __enter__(self) -> _Exchange:
+        self._mark = _is_ours.set(True)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if self._mark is not None:
+            _is_ours.reset(self._mark)
+        if isinstance(error, NEVER_OPENED):
+            self._broken = Broken(self._reason(error), opened=False)
+        elif isinstance(error, httpx.HTTPError | httpx.InvalidURL | httpx.StreamError | OSError | ValueError):
+            self._broken = Broken(self._reason(error), True, request_id_in(self._headers(), self._body()))
+        else:
+            return False
+        return True
 
     def is_full_with(self, chunk: bytes) -> bool:
         self._chunks.append(chunk)
         self._size += len(chunk)
         return self._size > MAX_BODY
 
-    def answer(self, response: httpx.Response) -> Answer:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        is_cut = self._size > MAX_BODY
-        return Answer(response.status_code, b"".join(self._chunks)[:MAX_BODY], headers, is_cut)
+    @property
+    def outcome(self) -> Answer | Broken:
+        if self._broken is not None or self.response is None:
+            return self._broken or Broken("no answer", opened=True)
+        return Answer(self.response.status_code, self._body(), self._headers(), self._size > MAX_BODY)
 
+    def _headers(self) -> dict[str, str]:
+        if self.response is None:
+            return {}
+        return {name.lower(): value for name, value in self.response.headers.items()}
 
-class _Breakage:
-    """Turns what the network does into a value, so that no exception carries the request (and its key)."""
+    def _body(self) -> bytes:
+        # Some servers echo what they were sent, in error pages above all.
+        body = b"".join(self._chunks)[:MAX_BODY]
+        return body.replace(self._key, b"***") if len(self._key) >= SHORTEST_SECRET else body
 
-    broken = Broken("no answer", opened=True)
-
-    def __enter__(self) -> _Breakage:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        if isinstance(error, NEVER_OPENED):
-            self.broken = Broken(_reason(error), opened=False)
-        elif isinstance(error, httpx.HTTPError | httpx.InvalidURL | httpx.StreamError | OSError | ValueError):
-            self.broken = Broken(_reason(error), opened=True)
-        else:
-            return False
-        return True
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
+    def _reason(self, error: Exception) -> str:
+        text = str(error).strip()
+        text = text.replace(self._key.decode(), "***") if len(self._key) >= SHORTEST_SECRET else text
+        return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,10 +122,12 @@ class Broken:
     """No answer came back.
 
     :param opened: whether the connection was ever established; if not, the vendor has seen nothing.
+    :param request_id: the vendor's id of the exchange, when an answer began and broke off.
     """
 
     reason: str
     opened: bool
+    request_id: str | None = None
 
 
 def not_the_api(vendor: str, call: str, answer: Answer, why: str, task_id: str | None = None) -> WanResponseError:
@@ -133,8 +136,18 @@ def not_the_api(vendor: str, call: str, answer: Answer, why: str, task_id: str |
         f"{vendor} answered {call} with HTTP {answer.status}, {why}",
         excerpt=answer.excerpt,
         code=str(answer.status),
+        request_id=request_id_in(answer.headers, answer.body),
         task_id=task_id,
     )
+
+
+_REQUEST_ID = re.compile(rb'"request_id"\s*:\s*"([\w.-]{4,128})"')
+
+
+def request_id_in(headers: Mapping[str, str], body: bytes) -> str | None:
+    """Find the vendor's id of an exchange in its headers, or in a body that may have been broken off."""
+    found = _REQUEST_ID.search(body)
+    return headers.get("x-request-id") or (found[1].decode("ascii", "replace") if found else None)
 
 
 def public_url(url: str) -> str:

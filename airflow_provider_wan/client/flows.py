@@ -6,36 +6,39 @@ The rules of what may be sent twice live here, once; ``client`` carries flows ou
 from __future__ import annotations
 
 import random
-from collections.abc import Generator
+import uuid
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from airflow_provider_wan.client.errors import (
     WanAuthError,
+    WanBillingError,
     WanError,
+    WanModerationError,
     WanRejectedError,
+    WanResponseError,
+    WanServerError,
     WanSubmissionUnknown,
     WanTransportError,
 )
 from airflow_provider_wan.client.exchange import Account, Answer, Broken, Call, Pause, not_the_api
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
-from airflow_provider_wan.client.vendors.base import (
-    Failure,
-    TaskFilter,
-    TaskPage,
-    Upload,
-    Vendor,
-    retry_after,
-)
+from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage, Upload, Vendor
 
 T = TypeVar("T")
+R = TypeVar("R")
 Outcome: TypeAlias = Answer | Broken | None
 Flow: TypeAlias = Generator[Call | Pause, Outcome, T]
 
 RETRIED_QUERY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 UNDECIDED_SUBMIT_STATUSES = frozenset({408, 409, 425, 499})
 """4xx answers that do not prove that the vendor took no task."""
+
+PERMANENT = (WanAuthError, WanBillingError, WanModerationError, WanRejectedError)
+ASKED_MAX = 120.0
+"""Seconds: a query asked to wait for longer is given up, and its error says for how long."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,22 @@ class Patience:
 
 
 def back_off(attempt: int, asked: float | None = None, cap: float = 16.0) -> float:
-    """Return the seconds to wait after the ``attempt``-th failure (from 0): what was asked, or 0.5·2ⁿ with jitter."""
-    if asked is not None:
-        return float(min(asked, 120.0))
-    return min(cap, 0.5 * 2.0**attempt) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+    """Return the seconds to wait after the ``attempt``-th failure (from 0): 0.5·2ⁿ with jitter, longer if asked."""
+    own = min(cap, 0.5 * 2.0 ** min(attempt, 16)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+    return max(own, asked or 0.0)
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """A submission that brought no task id.
+
+    :param is_undecided: whether the vendor may have made a task all the same.
+    :param may_repeat: whether the vendor has certainly made none and the same request may pass later.
+    """
+
+    error: WanError
+    is_undecided: bool = False
+    may_repeat: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,14 +85,15 @@ class Flows:
         :raises WanSubmissionUnknown: when the vendor may have taken it.
         :raises WanError: when the vendor refused it; nothing was made.
         """
+        if self.vendor.has_idempotency_key and idempotency_key is None:
+            idempotency_key = uuid.uuid4().hex
         call = self.vendor.submit(request, self.account, idempotency_key)
-        can_settle = self.vendor.has_idempotency_key and idempotency_key is not None
-        waited, attempt, undecided = 0.0, 0, False
+        waited, attempt, undecided = 0.0, 0, 0
         while True:
             outcome = yield call
             submitted_at = utc_now()
             verdict = self._judge(outcome)
-            if isinstance(verdict, tuple):
+            if not isinstance(verdict, _Refusal):
                 task_id, request_id = verdict
                 return TaskHandle(
                     vendor=self.vendor.name,
@@ -87,39 +103,44 @@ class Flows:
                     submitted_at=submitted_at,
                     request_id=request_id,
                 )
-            undecided = undecided or isinstance(verdict, WanSubmissionUnknown)
+            undecided += verdict.is_undecided
+            # Once an answer was lost, only a repeat with the same key is safe, and only so many of them useful.
+            may_repeat = (
+                self.vendor.has_idempotency_key and undecided < patience.tries if undecided else verdict.may_repeat
+            )
+            pause = back_off(attempt, verdict.error.retry_after)
+            if not may_repeat or waited + pause > patience.throttled:
+                raise self._lost(verdict.error, attempt) if undecided else verdict.error
             attempt += 1
-            may_repeat = can_settle if undecided else verdict.retryable
-            pause = back_off(attempt - 1, verdict.retry_after)
-            if not may_repeat or waited + pause > patience.throttled or attempt >= max(patience.tries, 2) * 2:
-                raise self._lost(verdict) if undecided else verdict
             waited += pause
             yield Pause(pause)
 
-    def _judge(self, outcome: Outcome) -> tuple[str, str | None] | WanError:
-        """Say whether a task was made (its ids), certainly not (an error), or perhaps (``WanSubmissionUnknown``)."""
+    def _judge(self, outcome: Outcome) -> tuple[str, str | None] | _Refusal:
+        """Say whether a task was made (its ids), and if it seems not, how certain that is."""
         title = self.vendor.title
         if not isinstance(outcome, Answer):
-            reason = outcome.reason if isinstance(outcome, Broken) else "no answer"
-            if isinstance(outcome, Broken) and not outcome.opened:
-                return WanTransportError(f"{title} could not be reached, nothing was submitted: {reason}")
-            return self._lost(WanTransportError(reason))
+            broken = outcome or Broken("no answer", opened=True)
+            if not broken.opened:
+                why = f"{title} could not be reached, nothing was submitted: {broken.reason}"
+                return _Refusal(WanTransportError(why), may_repeat=True)
+            return _Refusal(WanTransportError(broken.reason, request_id=broken.request_id), is_undecided=True)
         if 200 <= outcome.status < 300:
-            problem = self.vendor.problem(outcome)
-            if problem is None:
-                ids = None if outcome.is_cut else self.vendor.read_submitted(outcome)
-                return ids or self._lost(not_the_api(title, "submit", outcome, "without a task id in it"))
-            return self._error(outcome)
-        certain = outcome.status < 500 and outcome.status not in UNDECIDED_SUBMIT_STATUSES
+            ids = None if outcome.is_cut else self.vendor.read_submitted(outcome)
+            if ids:
+                return ids
+            if self.vendor.problem(outcome) is None:
+                return _Refusal(not_the_api(title, "submit", outcome, "without a task id in it"), is_undecided=True)
+            error = self._error(outcome)
+            return _Refusal(error, is_undecided=isinstance(error, WanServerError | WanResponseError))
         error = self._error(outcome)
-        if certain or outcome.status in self.vendor.repeatable_statuses:
-            if outcome.status in self.vendor.repeatable_statuses and not isinstance(error, WanRejectedError):
-                # A documented "come back later"; billing errors in a 429 stay what they are.
-                error.retryable = error.retryable or outcome.status == 503
-            else:
+        if outcome.status in self.vendor.repeatable_statuses:
+            # A documented "come back later", unless its text names a reason that waiting does not mend.
+            return _Refusal(error, may_repeat=not isinstance(error, PERMANENT))
+        if outcome.status < 500 and outcome.status not in UNDECIDED_SUBMIT_STATUSES:
+            if isinstance(error, WanResponseError):
                 error.retryable = False
-            return error
-        return self._lost(error)
+            return _Refusal(error)
+        return _Refusal(error, is_undecided=True)
 
     def _error(self, answer: Answer, call: str = "submit", task_id: str | None = None) -> WanError:
         try:
@@ -128,11 +149,10 @@ class Flows:
             return error
         return not_the_api(self.vendor.title, call, answer, "which is not its API", task_id)
 
-    def _lost(self, error: WanError) -> WanSubmissionUnknown:
-        if isinstance(error, WanSubmissionUnknown):
-            return error
+    def _lost(self, error: WanError, repeats: int) -> WanSubmissionUnknown:
+        sent = f"repeated {repeats} times with one idempotency key, in vain" if repeats else "not repeated"
         return WanSubmissionUnknown(
-            f"It is not known whether {self.vendor.title} took the submission, so it was not repeated "
+            f"It is not known whether {self.vendor.title} took the submission, and it was {sent} "
             f"({error.message}). A task may be running and may be billed: look in the vendor's console, "
             "then let the next attempt recover it, or set regenerate to submit anew",
             code=error.code,
@@ -140,28 +160,34 @@ class Flows:
             retry_after=error.retry_after,
         )
 
-    def query(self, call: Call, patience: Patience, task_id: str | None = None) -> Flow[Answer]:
-        """Carry out a call that costs nothing, repeating it with back-off.
+    def query(self, call: Call, patience: Patience, read: Callable[[Answer], R], task_id: str | None = None) -> Flow[R]:
+        """Carry out a call that costs nothing and read its answer, repeating it with back-off.
 
         :raises WanError: of the last attempt.
         """
-        for attempt in range(patience.tries):
+        error: WanError = WanTransportError(f"{self.vendor.title} was not asked")
+        for attempt in range(max(1, patience.tries)):
+            if attempt:
+                pause = back_off(attempt - 1, error.retry_after)
+                if pause > ASKED_MAX:
+                    break
+                yield Pause(pause)
             outcome = yield call
-            if isinstance(outcome, Answer) and outcome.status not in RETRIED_QUERY_STATUSES:
-                if outcome.is_cut:
-                    raise not_the_api(self.vendor.title, call.name, outcome, "which is far too large", task_id)
-                self.vendor.raise_for(outcome, call.name, task_id)
-                return outcome
-            error: WanError
-            if isinstance(outcome, Answer):
-                error = self._error(outcome, call.name, task_id)
-                error.retryable = True
-            else:
+            if not isinstance(outcome, Answer):
                 reason = outcome.reason if isinstance(outcome, Broken) else "no answer"
                 error = WanTransportError(f"{self.vendor.title} did not answer {call.name}: {reason}", task_id=task_id)
-            if attempt + 1 >= patience.tries:
-                break
-            yield Pause(back_off(attempt, error.retry_after))
+                continue
+            if outcome.status in RETRIED_QUERY_STATUSES:
+                error = self._error(outcome, call.name, task_id)
+                error.retryable = True
+                continue
+            self.vendor.raise_for(outcome, call.name, task_id)
+            try:
+                if outcome.is_cut:
+                    raise not_the_api(self.vendor.title, call.name, outcome, "which is far too large", task_id)
+                return read(outcome)
+            except WanResponseError as unreadable:
+                error = unreadable
         raise error
 
     def get_task(self, handle: TaskHandle, patience: Patience) -> Flow[VideoTask]:
@@ -169,20 +195,36 @@ class Flows:
 
         :raises WanError: when no attempt brought a readable answer.
         """
-        answer = yield from self.query(self.vendor.get_task(handle), patience, handle.task_id)
-        return self.vendor.read_task(answer, handle)
+        return (
+            yield from self.query(
+                self.vendor.get_task(handle),
+                patience,
+                lambda answer: self.vendor.read_task(answer, handle),
+                handle.task_id,
+            )
+        )
 
     def page(self, wanted: TaskFilter, page: int, patience: Patience) -> Flow[TaskPage]:
         """Fetch one page of the task list."""
-        answer = yield from self.query(self.vendor.list_tasks(wanted, page), patience)
-        return self.vendor.read_page(answer, wanted, page)
+        return (
+            yield from self.query(
+                self.vendor.list_tasks(wanted, page),
+                patience,
+                lambda answer: self.vendor.read_page(answer, wanted, page),
+            )
+        )
 
     def cancel(self, handle: TaskHandle, patience: Patience) -> Flow[bool]:
         """Cancel a queued task; ``False`` when the vendor cannot (any more)."""
         if not self.vendor.has_cancel:
             return False
         try:
-            yield from self.query(self.vendor.cancel(handle), patience, handle.task_id)
+            yield from self.query(
+                self.vendor.cancel(handle),
+                patience,
+                lambda answer: self._json_of(answer, "cancel_task", handle.task_id),
+                handle.task_id,
+            )
         except WanRejectedError:
             return False
         return True
@@ -192,12 +234,15 @@ class Flows:
 
         :raises WanError: when a step was refused.
         """
-        answer = yield from self.query(self.vendor.upload_start(upload), patience)
-        call, url = self.vendor.upload_finish(answer, upload)
+        call, url = yield from self.query(
+            self.vendor.upload_start(upload), patience, lambda answer: self.vendor.upload_finish(answer, upload)
+        )
         if call is not None:
             outcome = yield call
             if not isinstance(outcome, Answer) or not 200 <= outcome.status < 300:
-                said = f"HTTP {outcome.status}: {outcome.excerpt}" if isinstance(outcome, Answer) else str(outcome)
+                said = outcome.reason if isinstance(outcome, Broken) else "no answer"
+                if isinstance(outcome, Answer):
+                    said = f"HTTP {outcome.status}: {outcome.excerpt}"
                 raise WanTransportError(f"The upload of {upload.filename} to {self.vendor.title} failed: {said}")
         return url
 
@@ -206,10 +251,16 @@ class Flows:
 
         :raises WanError: saying what is wrong with it.
         """
-        answer = yield from self.query(self.vendor.key_check(), patience)
-        if answer.json() is None:
-            raise not_the_api(self.vendor.title, "test_connection", answer, "which is not its API")
+        yield from self.query(
+            self.vendor.key_check(), patience, lambda answer: self._json_of(answer, "test_connection")
+        )
         return f"{self.vendor.title} accepts the key"
 
+    def _json_of(self, answer: Answer, call: str, task_id: str | None = None) -> dict[str, Any]:
+        content = answer.json()
+        if content is None:
+            raise not_the_api(self.vendor.title, call, answer, "which is not its API", task_id)
+        return content
 
-__all__ = ["Failure", "Flow", "Flows", "Patience", "WanAuthError", "back_off", "retry_after"]
+
+__all__ = ["Flow", "Flows", "Outcome", "Patience", "T", "back_off"]

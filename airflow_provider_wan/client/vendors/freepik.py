@@ -33,10 +33,10 @@ from airflow_provider_wan.client.vendors.base import (
     check_schemes,
     classify,
     default_failure,
+    id_of,
     merge,
     path_part,
     text_or_none,
-    undocumented,
     urls_in,
     without_none,
 )
@@ -101,11 +101,10 @@ class Freepik(Vendor):
             yield cannot(self.title, "generate_audio", request.generate_audio)
         yield from check_schemes(self.title, media_urls(request), ("http", "https"))
         match request:
-            case ImageToVideoRequest() if request.first_clip and request.driving_audio:
-                yield undocumented(self.title, "driving_audio with first_clip", request.driving_audio)
             case ReferenceToVideoRequest():
                 if request.duration > 10 and not request.reference_videos:
-                    yield Violation("duration", "is between 2 and 10 seconds at Freepik", str(request.duration))
+                    rule = "is between 2 and 10 seconds in reference mode at Freepik"
+                    yield Violation("duration", rule, str(request.duration), "for example 10")
                 for name in ("reference_audios", "document", "link"):
                     if getattr(request, name):
                         yield cannot(self.title, name, getattr(request, name))
@@ -126,8 +125,8 @@ class Freepik(Vendor):
     def read_submitted(self, answer: Answer) -> tuple[str, str | None] | None:
         """Return the id of ``{"data": {"task_id"}}``; older answers have no ``data`` around it."""
         content = answer.json() or {}
-        task_id = (as_dict(content.get("data")) or content).get("task_id")
-        return (str(task_id), answer.headers.get("x-request-id")) if task_id else None
+        task_id = id_of((as_dict(content.get("data")) or content).get("task_id"))
+        return (task_id, answer.headers.get("x-request-id")) if task_id else None
 
     def get_task(self, handle: TaskHandle) -> Call:
         """Return ``GET`` below the path of the handle's mode."""
@@ -167,6 +166,15 @@ class Freepik(Vendor):
             error_message=text_or_none(reason) if status is TaskStatus.FAILED else None,
         )
 
+    def read_webhook(self, answer: Answer) -> VideoTask:
+        """Return the task of a webhook's body, which is that of a query without the ``data`` around it."""
+        content = answer.json() or {}
+        data = as_dict(content.get("data")) or content
+        task_id = id_of(data.get("task_id"))
+        if task_id is None or not {"status", "task_status"} & data.keys():
+            raise not_the_api(self.title, "webhook", answer, "without a task in it")
+        return self._task(data, task_id, None)
+
     def problem(self, answer: Answer) -> Problem | None:
         """Return the error of ``{"message"}`` or of ``problem+json`` with its invalid parameters."""
         content = answer.json()
@@ -202,7 +210,7 @@ class Freepik(Vendor):
         if not isinstance(rows, list):
             raise not_the_api(self.title, "list_tasks", answer, "without a list in it")
         mode = wanted.mode or Mode.TEXT_TO_VIDEO
-        found = [self._task(row, str(row["task_id"]), mode) for row in map(as_dict, rows) if row.get("task_id")]
+        found = [self._task(row, task_id, mode) for row in map(as_dict, rows) if (task_id := id_of(row.get("task_id")))]
         return TaskPage(found, None, len(found))
 
     def upload_start(self, upload: Upload) -> Call:
@@ -215,11 +223,12 @@ class Freepik(Vendor):
         content = answer.json() or {}
         files = content.get("files", as_dict(content.get("data")).get("files"))
         first = as_dict(files[0]) if isinstance(files, list) and files else {}
-        if not first.get("upload_url") or not first.get("asset_url"):
+        address, asset = (urls_in(first.get(name)) for name in ("upload_url", "asset_url"))
+        if not address or not asset:
             raise not_the_api(self.title, "upload", answer, "without an upload address in it")
         headers = {str(name): str(value) for name, value in as_dict(first.get("headers")).items()}
-        call = Call("upload", "PUT", str(first["upload_url"]), headers=headers, content=upload.content, auth=False)
-        return call, str(first["asset_url"])
+        call = Call("upload", "PUT", address[0], headers=headers, content=upload.content, auth=False)
+        return call, asset[0]
 
 
 _OTHER_NAMES = {

@@ -6,11 +6,13 @@ https://docs.apimart.ai/en/api-reference/videos/wan2.7-videoedit/generation, ...
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_provider_wan.client.errors import Violation
+from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
 from airflow_provider_wan.client.exchange import Account, Answer, Call, not_the_api
+from airflow_provider_wan.client.families import Family, family_of
 from airflow_provider_wan.client.requests import (
     ImageToVideoRequest,
     ReferenceToVideoRequest,
@@ -30,6 +32,8 @@ from airflow_provider_wan.client.vendors.base import (
     check_schemes,
     classify,
     default_failure,
+    id_of,
+    later,
     merge,
     path_part,
     percent,
@@ -40,6 +44,10 @@ from airflow_provider_wan.client.vendors.base import (
     without_none,
 )
 
+OLD_MODEL = "wan2.6"
+"""Has other names: https://docs.apimart.ai/en/api-reference/videos/wan2.6/generation."""
+
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,191}")
 GOOD_CODES = (None, 200, "200", "success", 0, "0")
 
 
@@ -97,12 +105,15 @@ class Gccai(Vendor):
         if request.webhook_url:
             yield cannot(self.title, "webhook_url", request.webhook_url)
         yield from check_schemes(self.title, media_urls(request), ("http", "https"))
+        if request.generate_audio is not None and family_of(model) is not Family.WAN_2_7:
+            yield undocumented(self.title, "generate_audio", request.generate_audio)
+        # The model of this name looks at the fields present: references would make it an image-to-video task.
+        if model == "wan2.7" and request.mode not in (Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO):
+            fix = f"remove it, or use {self.default_models[request.mode]}"
+            yield Violation("model", f"wan2.7 at {self.title} does not make {request.mode}", repr(model), fix)
         match request:
-            case ImageToVideoRequest():
-                if request.first_clip and request.last_frame:
-                    yield undocumented(self.title, "first_clip with last_frame", request.last_frame)
-                if request.first_clip and request.driving_audio:
-                    yield undocumented(self.title, "driving_audio with first_clip", request.driving_audio)
+            case ImageToVideoRequest() if request.first_clip and request.last_frame:
+                yield undocumented(self.title, "first_clip, last_frame", request.last_frame)
             case ReferenceToVideoRequest():
                 for index, item in enumerate(request.reference_videos):
                     if item.voice:
@@ -127,6 +138,9 @@ class Gccai(Vendor):
 
     def submit(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
         """Return ``POST /v1/videos/generations``; the fields present choose between text and image mode."""
+        if idempotency_key is not None and not IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+            rule = "has 1 to 191 visible ASCII characters without spaces"
+            raise WanRequestError(violations=[Violation("idempotency_key", rule, shorten(idempotency_key), hard=True)])
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         body = merge(_body(request, self.model_of(request)), request.extra_body)
         return Call("submit", "POST", "/v1/videos/generations", headers=headers, json=body)
@@ -136,8 +150,8 @@ class Gccai(Vendor):
         content = answer.json() or {}
         data = content.get("data")
         first = as_dict(data[0] if isinstance(data, list) and data else data)
-        task_id = first.get("task_id") or first.get("id")
-        return (str(task_id), text_or_none(content.get("request_id"))) if task_id else None
+        task_id = id_of(first.get("task_id"), first.get("id"))
+        return (task_id, text_or_none(content.get("request_id"))) if task_id else None
 
     def get_task(self, handle: TaskHandle) -> Call:
         """Return ``GET /v1/tasks/{id}`` with English error texts."""
@@ -151,11 +165,14 @@ class Gccai(Vendor):
             raise not_the_api(self.title, "get_task", answer, "without a task in it", handle.task_id)
         result = as_dict(data.get("result"))
         videos = result.get("videos")
-        items = [as_dict(item) for item in videos] if isinstance(videos, list) else []
-        urls = [url for item in items for url in urls_in(item.get("url"))]
+        items = videos if isinstance(videos, list) else [videos]
+        urls = [url for item in items for url in urls_in(as_dict(item).get("url")) or urls_in(item)]
         urls = urls or urls_in(result.get("video_url")) or urls_in(result.get("url"))
-        expiry = next((item["expires_at"] for item in items if item.get("expires_at")), None)
-        error = as_dict(data.get("error"))
+        expiries = (unix_time(as_dict(item).get("expires_at")) for item in items)
+        finished = unix_time(data.get("completed"))
+        default_expiry = later(finished, self.result_lifetime) if urls else None
+        error = data.get("error")
+        details = as_dict(error) or {"message": error}
         costs = {name: data[name] for name in ("cost", "credits_cost", "actual_time") if name in data}
         return VideoTask(
             task_id=handle.task_id,
@@ -166,14 +183,14 @@ class Gccai(Vendor):
             raw_status=text_or_none(data["status"], 40),
             video_url=urls[0] if urls else None,
             video_urls=urls,
-            url_expires_at=unix_time(expiry),
+            url_expires_at=next(filter(None, expiries), default_expiry),
             submitted_at=unix_time(data.get("created")) or handle.submitted_at,
-            finished_at=unix_time(data.get("completed")),
+            finished_at=finished,
             usage=costs or None,
             request_id=text_or_none(content.get("request_id")) or handle.request_id,
             progress=percent(data.get("progress")),
-            error_code=text_or_none(error.get("code") or error.get("type")),
-            error_message=text_or_none(error.get("message")),
+            error_code=text_or_none(details.get("code") or details.get("type")),
+            error_message=text_or_none(details.get("message")),
         )
 
     def problem(self, answer: Answer) -> Problem | None:
@@ -193,7 +210,7 @@ class Gccai(Vendor):
             return None
         status = answer.status
         if 200 <= status < 300:
-            status = int(said) if said and said.isdigit() and 400 <= int(said) < 600 else 400
+            status = int(said) if said and said.isdecimal() and 400 <= int(said) < 600 else 400
         fallback = default_failure(status)
         failure = fallback if status in (401, 402, 429) else classify(self.failure_codes, said, message, fallback)
         if status >= 500 and failure is Failure.REQUEST:
@@ -236,7 +253,9 @@ def _body(request: VideoRequest, model: str) -> dict[str, Any]:
     )
     # "size" is the aspect ratio here; an image request takes it from its frame.
     if request.ratio and not isinstance(request, ImageToVideoRequest):
-        body["size"] = request.ratio
+        body["aspect_ratio" if model == OLD_MODEL else "size"] = request.ratio
+    if model == OLD_MODEL:
+        body["resolution"] = request.resolution.lower()
     return body | _media(request)
 
 

@@ -31,6 +31,8 @@ from airflow_provider_wan.client.vendors.base import (
     check_schemes,
     classify,
     default_failure,
+    id_of,
+    later,
     merge,
     path_part,
     percent,
@@ -105,6 +107,11 @@ class PowerTokens(Vendor):
                 yield undocumented(self.title, "duration", request.duration)
             if request.ratio == "21:9":
                 yield undocumented(self.title, "ratio", request.ratio)
+            # Its page of Wan 3.0 has no such switches; at their defaults they are left out.
+            if request.watermark:
+                yield undocumented(self.title, "watermark", request.watermark)
+            if not request.prompt_extend:
+                yield undocumented(self.title, "prompt_extend", request.prompt_extend)
             return
         match request:
             case TextToVideoRequest():
@@ -139,8 +146,8 @@ class PowerTokens(Vendor):
     def read_submitted(self, answer: Answer) -> tuple[str, str | None] | None:
         """Return the public task id of the OpenAI-style video object."""
         content = answer.json() or {}
-        task_id = content.get("id") or content.get("task_id") or as_dict(content.get("data")).get("task_id")
-        return (str(task_id), _request_id(content, answer)) if task_id else None
+        task_id = id_of(content.get("id"), content.get("task_id"), as_dict(content.get("data")).get("task_id"))
+        return (task_id, _request_id(content, answer)) if task_id else None
 
     def get_task(self, handle: TaskHandle) -> Call:
         """Return ``GET /v1/videos/{id}``."""
@@ -159,7 +166,9 @@ class PowerTokens(Vendor):
             or urls_in(content.get("video_url"))
             or urls_in(as_dict(content.get("content")).get("video_url"))
         )
-        error = as_dict(content.get("error"))
+        error = as_dict(content.get("error")) or {"message": content.get("error")}
+        finished = unix_time(content.get("completed_at"))
+        default_expiry = later(finished, self.result_lifetime) if urls else None
         word = text_or_none(content["status"], 40)
         message = text_or_none(error.get("message") or content.get("error_message"))
         if (word or "").lower() == "expired" and message is None:
@@ -173,10 +182,10 @@ class PowerTokens(Vendor):
             raw_status=word,
             video_url=urls[0] if urls else None,
             video_urls=urls,
-            url_expires_at=unix_time(content.get("expires_at")),
+            url_expires_at=unix_time(content.get("expires_at")) or default_expiry,
             duration=_seconds(content.get("seconds")),
             submitted_at=unix_time(content.get("created_at")) or handle.submitted_at,
-            finished_at=unix_time(content.get("completed_at")),
+            finished_at=finished,
             usage=as_dict(content.get("usage")) or None,
             request_id=_request_id(content, answer) or handle.request_id,
             progress=percent(content.get("progress")),
@@ -189,7 +198,8 @@ class PowerTokens(Vendor):
         content = answer.json()
         if content is None or (200 <= answer.status < 300 and ("id" in content or "status" in content)):
             return None
-        envelope = as_dict(content.get("error"))
+        error = content.get("error")
+        envelope = as_dict(error) or ({"message": error} if error else {})
         code = text_or_none(envelope.get("code") or envelope.get("type") or content.get("code"))
         message = text_or_none(envelope.get("message") or content.get("message"))
         if 200 <= answer.status < 300 and not envelope and (code is None or code in ("200", "0", "success")):
@@ -219,15 +229,16 @@ def _request_id(content: dict[str, Any], answer: Answer) -> str | None:
 
 def _seconds(value: object) -> float | None:
     try:
-        return float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
-    except ValueError:
+        seconds = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else 0.0
+    except (ValueError, OverflowError):
         return None
+    return seconds if 0 < seconds < 1e6 else None
 
 
 def _body(request: VideoRequest, model: str) -> dict[str, Any]:
     is_3 = family_of(model) is Family.WAN_3_0
     ratio = request.ratio
-    if isinstance(request, ImageToVideoRequest) and not is_3:
+    if isinstance(request, ImageToVideoRequest) and family_of(model) is Family.WAN_2_7:
         ratio = None
     if isinstance(request, TextToVideoRequest) and not is_3 and ratio == "16:9":
         # The default, and the page of text-to-video has no such field.
@@ -243,8 +254,8 @@ def _body(request: VideoRequest, model: str) -> dict[str, Any]:
         seconds=str(request.duration),
         ratio=ratio,
         generate_audio=request.generate_audio,
-        prompt_extend=request.prompt_extend,
-        watermark=request.watermark,
+        prompt_extend=None if is_3 and request.prompt_extend else request.prompt_extend,
+        watermark=None if is_3 and not request.watermark else request.watermark,
         seed=request.seed,
         audio_setting=getattr(request, "audio_setting", None),
     )
