@@ -25,7 +25,8 @@ class WanVideoLink(BaseOperatorLink):
 
         return str(XCom.get_value(ti_key=ti_key, key=self.xcom_key) or "")
 
-    def push(self, context: Any, url: str | None) -> None:
-        """Show ``url`` from now on."""
+    def show(self, operator: Any, context: Any, url: str | None) -> None:
+        """Show ``url`` from now on; Airflow asks ``get_link`` once more when the task ends."""
         if url:
+            operator.video_link = url
             context["ti"].xcom_push(key=self.xcom_key, value=url)

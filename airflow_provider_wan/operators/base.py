@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_wan.client.errors import WanRequestError
 from airflow_provider_wan.client.requests import VideoRequest, build_request
 from airflow_provider_wan.client.tasks import Mode
 from airflow_provider_wan.links.wan import WanVideoLink
@@ -160,6 +161,13 @@ class WanVideoOperator(BaseOperator):
         :raises WanRequestError: naming every field whose type or name is wrong.
         """
         return build_request(self.mode, self.request_fields() | {"strict": self.strict})
+
+    def request_or_none(self, context: Any) -> VideoRequest | None:
+        """Return the request, ``None`` when it cannot be built."""
+        try:
+            return self.build_request(context)
+        except WanRequestError:
+            return None
 
     def known_of_request(self, context: Any, request: VideoRequest | None) -> dict[str, Any]:
         """Return what the result takes from the request where the vendor does not echo it."""

@@ -7,8 +7,6 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.sdk.exceptions import AirflowFailException
-
 from airflow_provider_wan.client.checking import check
 from airflow_provider_wan.client.endings import error_of
 from airflow_provider_wan.client.errors import WanError, WanQuotaError
@@ -18,6 +16,8 @@ from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask,
 from airflow_provider_wan.client.waiting import Ending, EndingStatus
 from airflow_provider_wan.durability import ComeBack, Ledger, Obtained, Policies, Record, Submitter
 from airflow_provider_wan.hooks.wan import WanHook
+from airflow_provider_wan.links.wan import WanVideoLink
+from airflow_provider_wan.operators.failing import fail
 
 if TYPE_CHECKING:
     from airflow_provider_wan.operators.base import WanVideoOperator
@@ -49,7 +49,7 @@ class Execution:
             pause = max(error.retry_after or 0.0, THROTTLED_PAUSE)
             return self._pause(ComeBack(pause, f"The submission is throttled: {error}"), event, error)
         except WanError as error:
-            self._fail(error)
+            fail(error)
         finally:
             self._hook.close()
         if isinstance(obtained, ComeBack):
@@ -61,7 +61,7 @@ class Execution:
         try:
             ending = Ending.from_event(event)
         except (KeyError, TypeError, ValueError):
-            self._fail(
+            fail(
                 WanError(
                     "The trigger's event is not understood; the task stays recorded and the next attempt adopts it",
                     retryable=True,
@@ -200,7 +200,7 @@ class Execution:
         since = (event or {}).get("since") or utc_now().isoformat()
         waited = utc_now() - datetime.fromisoformat(since)
         if waited + timedelta(seconds=come_back.seconds) > self._timeout:
-            self._fail(error or WanError(f"{come_back.why}; the time-out of {self._timeout} is over", retryable=True))
+            fail(error or WanError(f"{come_back.why}; the time-out of {self._timeout} is over", retryable=True))
         self._log.info("%s. Trying again in %.0f s", come_back.why, come_back.seconds)
         if not self._operator.deferrable:
             time.sleep(come_back.seconds)
@@ -222,7 +222,7 @@ class Execution:
                 ending.task.task_id,
             )
             return self._resubmit()
-        return self._fail(error_of(ending))
+        return fail(error_of(ending))
 
     def _was_adopted(self, task: VideoTask) -> bool:
         record = self._record()
@@ -244,7 +244,7 @@ class Execution:
         try:
             obtained = self._submitter().resubmit()
         except WanError as error:
-            self._fail(error)
+            fail(error)
         finally:
             self._hook.close()
         if isinstance(obtained, ComeBack):
@@ -298,44 +298,33 @@ class Execution:
         try:
             landed = land(task, target, self._hook.account)
         except WanError as error:
-            self._fail(error)
+            fail(error)
         self._log.info("Stored the video at %s (%d bytes)", landed.uri, landed.bytes)
         return landed.to_dict()
 
     def _result(self, task: VideoTask, handle: TaskHandle | None) -> dict[str, Any]:
-        known = self._operator.known_of_request(self._context, self._request_or_none())
+        known = self._operator.known_of_request(self._context, self._operator.request_or_none(self._context))
         if handle is not None:
             known |= handle.to_dict()
         return result_of(task, **known)
 
-    def _request_or_none(self) -> VideoRequest | None:
-        try:
-            return self._operator.build_request(self._context)
-        except WanError:
-            return None
-
     def _hand_on(self, result: dict[str, Any]) -> dict[str, Any]:
         self._show_link(result.get("video_url"))
-        small = {
-            name: result[name]
-            for name in ("task_id", "vendor", "model", "mode", "duration", "resolution", "seed", "uri", "sha256")
-            if result.get(name) is not None
-        }
-        for asset in getattr(self._operator, "outlets", None) or []:
-            self._context["outlet_events"][asset].extra.update(small)
+        tell_assets(self._operator, self._context, result)
         return result
 
     def _show_link(self, url: str | None) -> None:
-        if url:
-            self._operator.video_link = url
-            for link in self._operator.operator_extra_links:
-                link.push(self._context, url)
+        WanVideoLink().show(self._operator, self._context, url)
 
-    def _fail(self, error: WanError) -> NoReturn:
-        """Raise ``error`` so that Airflow retries what may pass and nothing else."""
-        if error.retryable:
-            raise error
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+
+ASSET_KEYS = ("task_id", "vendor", "model", "mode", "resolution", "ratio", "duration", "seed", "uri", "bytes", "sha256")
+
+
+def tell_assets(operator: Any, context: Any, result: dict[str, Any]) -> None:
+    """Put the result's small fields into the events of the operator's asset outlets."""
+    small = {name: result[name] for name in ASSET_KEYS if result.get(name) is not None}
+    for asset in getattr(operator, "outlets", None) or []:
+        context["outlet_events"][asset].extra.update(small)
 
 
 def truth(name: str, value: Any) -> bool:

@@ -1,0 +1,20 @@
+"""From the client's errors to what makes Airflow retry, or not."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_provider_wan.client.errors import WanError
+
+
+def fail(error: WanError) -> NoReturn:
+    """Raise ``error`` so that Airflow retries what may pass, and nothing else.
+
+    :raises WanError: ``error`` itself when it is retryable.
+    :raises AirflowFailException: for a permanent one; Airflow does not retry these.
+    """
+    if error.retryable:
+        raise error
+    raise AirflowFailException(f"{type(error).__name__}: {error}") from error
