@@ -15,11 +15,11 @@ CLIP = Asset("wan_daily_clip")
 with DAG(dag_id="wan_store", schedule=None, catchup=False, tags=["wan"]):
     WanTextToVideoOperator(
         task_id="daily_clip",
-        prompt="Morning light moves over a quiet harbour, {{ ds }}",
+        prompt="Morning light moves over a quiet harbour, {{ dag_run.run_after | ds }}",
         resolution="720P",
         duration=3,
         poll_interval=2,
-        store_to="{{ var.value.get('wan_store', 'file:///tmp/wan_clips') }}/{{ ds }}/{{ run_id }}.mp4",
+        store_to="{{ var.value.get('wan_store', 'file:///tmp/wan_clips') }}/{{ dag_run.run_after | ds }}/{{ run_id }}.mp4",
         outlets=[CLIP],
     )
 

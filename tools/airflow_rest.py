@@ -125,14 +125,20 @@ class AirflowRest:
             errors = "\n".join(f"{name}\n{trace}" for name, trace in self.import_errors().items())
             raise AirflowWaitTimeout(f"{error}\n{errors or 'no import errors were reported'}") from None
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
-        """Unpause the DAG when needed and start a run; returns its run id."""
+    def unpause(self, dag_id: str) -> None:
         self.wait_for_dag(dag_id)
         self.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+        """Unpause the DAG when needed and start a run; returns its run id."""
+        self.unpause(dag_id)
         body = {"logical_date": None, "conf": dict(conf or {})}
         run_id = str(self.call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
         self.triggered.append((dag_id, run_id))
         return run_id
+
+    def runs(self, dag_id: str) -> list[Json]:
+        return self._list(f"/dags/{dag_id}/dagRuns", "dag_runs")
 
     def run(self, dag_id: str, run_id: str) -> Json:
         return self._object(f"/dags/{dag_id}/dagRuns/{run_id}")

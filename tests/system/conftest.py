@@ -34,8 +34,10 @@ def shared_airflow(shared_sandbox: Sandbox) -> Iterator[LocalAirflow]:
         f"AIRFLOW_CONN_{conn_id.upper()}": wan_connection(shared_sandbox.url, vendor)
         for conn_id, vendor in connections.items()
     }
+    home = CHECKOUT / ".run" / "system-tests"
+    env["AIRFLOW_VAR_WAN_STORE"] = f"file://{home}/store"
     folders = [CHECKOUT / "dags_examples", HERE / "dags"]
-    with LocalAirflow(CHECKOUT / ".run" / "system-tests", folders, env=env) as airflow:
+    with LocalAirflow(home, folders, env=env) as airflow:
         yield airflow
 
 

@@ -1,0 +1,63 @@
+"""Each example DAG, as it stands, on real Airflow processes against the sandbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from harness import API_KEYS
+
+from airflow_provider_wan.sandbox import Sandbox
+from tools.airflow_rest import wait_until
+from tools.local_airflow import LocalAirflow
+
+FOLDER = Path(__file__).resolve().parents[2] / "dags_examples"
+
+# How many generations a vendor bills for one run of each example.
+BILLED = {
+    "wan_decorator": 1,
+    "wan_demo": 8,
+    "wan_sensor": 1,
+    "wan_store": 1,
+}
+# Examples that nobody triggers: an asset that another one updates does.
+WOKEN_BY = {"wan_publish": "wan_store"}
+
+
+def test_every_example_is_imported_and_has_its_row_here(airflow: LocalAirflow) -> None:
+    files = {path.name for path in FOLDER.glob("*.py")}
+
+    def examples() -> dict[str, str]:
+        dags = airflow.rest.get("/dags", limit=100)["dags"]
+        return {dag["dag_id"]: Path(dag["fileloc"]).name for dag in dags if Path(dag["fileloc"]).parent == FOLDER}
+
+    wait_until(lambda: files <= {*examples().values(), *_failed(airflow)}, 60, f"{files} are looked at")
+    assert airflow.rest.import_errors() == {}
+    assert set(examples()) == {*BILLED, *WOKEN_BY}
+
+
+@pytest.mark.parametrize("dag_id", BILLED)
+def test_example_succeeds_and_is_billed_once(airflow: LocalAirflow, sandbox: Sandbox, dag_id: str) -> None:
+    run_id = airflow.rest.trigger(dag_id)
+    assert airflow.rest.wait_for_run(dag_id, run_id, timeout=180) == "success"
+    ledger = sandbox.ledger()
+    assert len(ledger["created"]) == len(ledger["billed"]) == BILLED[dag_id]
+    assert ledger["duplicates"] == []
+    assert airflow.places_of(API_KEYS["dashscope"]) == []
+
+
+@pytest.mark.parametrize(("dag_id", "source"), WOKEN_BY.items())
+def test_example_is_woken_by_the_asset_of_another(
+    airflow: LocalAirflow, sandbox: Sandbox, dag_id: str, source: str
+) -> None:
+    airflow.rest.unpause(dag_id)
+    before = len(airflow.rest.runs(dag_id))
+    run_id = airflow.rest.trigger(source)
+    assert airflow.rest.wait_for_run(source, run_id) == "success"
+    woken = wait_until(lambda: airflow.rest.runs(dag_id)[before:], 30, f"{dag_id} is woken")
+    airflow.rest.triggered.append((dag_id, woken[0]["dag_run_id"]))
+    assert airflow.rest.wait_for_run(dag_id, woken[0]["dag_run_id"]) == "success"
+
+
+def _failed(airflow: LocalAirflow) -> set[str]:
+    return {Path(name).name for name in airflow.rest.import_errors()}
