@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 from collections.abc import Mapping
@@ -16,9 +17,21 @@ from airflow_provider_wan.client.exchange import Account
 from airflow_provider_wan.client.vendors import DEFAULT_VENDOR, VENDOR_NAMES, vendor_of
 from airflow_provider_wan.client.vendors.base import Vendor
 
+log = logging.getLogger(__name__)
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 REGIONS = ("ap-southeast-1", "cn-beijing", "us-east-1", "eu-central-1", "ap-northeast-1", "cn-hongkong")
-API_SUFFIXES = ("/api/v1", "/v1")
+HOST_NAME = re.compile(r"[A-Za-z0-9._-]+|[0-9a-fA-F:.]+")
+EXTRA_FIELDS = (
+    "vendor",
+    "region",
+    "workspace_id",
+    "queries_per_second",
+    "submits_per_second",
+    "timeout",
+    "auth_header",
+)
+API_SUFFIXES = ("/compatible-mode/v1", "/api/v1", "/v1")
 """Path ends that people copy from the vendors' pages; the calls bring their own."""
 
 
@@ -95,7 +108,16 @@ class _Reader:
         if not isinstance(extra, Mapping):
             self._refuse("extra", "is a JSON object", "something else")
             return {}
-        return {str(name): value for name, value in extra.items() if value not in (None, "")}
+        strange = sorted(str(name) for name in extra if name not in EXTRA_FIELDS)
+        if strange:
+            # The values stay out of the log: somebody may have put a key there.
+            log.warning(
+                "The extra of connection %r has fields that nobody reads: %s (known: %s)",
+                self._connection.conn_id,
+                ", ".join(strange),
+                ", ".join(EXTRA_FIELDS),
+            )
+        return {name: extra[name] for name in EXTRA_FIELDS if extra.get(name) not in (None, "")}
 
     def _vendor(self) -> Vendor:
         name = str(self._extra.get("vendor", DEFAULT_VENDOR)).strip().lower()
@@ -126,23 +148,20 @@ class _Reader:
         return str(workspace)
 
     def _base_url(self, vendor: Vendor, region: str | None, workspace: str | None) -> str:
-        host = str(self._connection.host or "").strip().rstrip("/")
+        host = str(self._connection.host or "").strip()
         if not host:
             try:
                 return vendor.base_url(region, workspace)
             except ValueError as error:
                 self._refuse("extra.region", str(error), shorten(region))
                 return ""
-        url = host if "://" in host else f"{self._scheme(host)}://{host}"
-        if self._connection.port and urlsplit(url).port is None:
-            parts = urlsplit(url)
-            url = parts._replace(netloc=f"{parts.netloc}:{self._connection.port}").geturl()
+        url = self._full(host)
         try:
             parts = urlsplit(url)
             name, _ = parts.hostname, parts.port
         except ValueError:
-            name = None
-        if not name or parts.query or parts.fragment or parts.username:
+            parts, name = urlsplit(""), None
+        if not name or not HOST_NAME.fullmatch(name) or parts.query or parts.fragment or parts.username:
             self._refuse("host", "is a base URL such as https://proxy.example.com", shorten(host))
         elif parts.scheme != "https" and not (parts.scheme == "http" and name in LOOPBACK):
             self._refuse(
@@ -151,6 +170,15 @@ class _Reader:
         for suffix in API_SUFFIXES:
             url = url.removesuffix(suffix)
         return url.rstrip("/")
+
+    def _full(self, host: str) -> str:
+        """Return the host field as a URL, with the scheme and the port that may stand in fields of their own."""
+        url = (host if "://" in host else f"{self._scheme(host)}://{host}").rstrip("/")
+        scheme, _, rest = url.partition("://")
+        place, slash, path = rest.partition("/")
+        if self._connection.port and not re.search(r":\d*$", place):
+            place = f"{place}:{self._connection.port}"
+        return f"{scheme.lower()}://{place}{slash}{path}"
 
     def _scheme(self, host: str) -> str:
         if self._connection.schema in ("http", "https"):
@@ -161,7 +189,7 @@ class _Reader:
     def _number(self, name: str, default: float) -> float:
         value = self._extra.get(name, default)
         try:
-            number = float(value)
+            number = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
             number = math.nan
         if not 0 < number < 100_000:

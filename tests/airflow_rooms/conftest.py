@@ -1,0 +1,38 @@
+"""One sandbox for all tests here, connections to it for each vendor, one Airflow database when a test needs it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from airflow_provider_wan.sandbox import Sandbox
+
+from .driving import KEY, VENDORS
+
+
+def connection_json(url: str, vendor: str, key: str = KEY, **extra: object) -> str:
+    """A ``wan`` connection in the JSON form of AIRFLOW_CONN_ variables."""
+    return json.dumps({"conn_type": "wan", "host": url, "password": key, "extra": {"vendor": vendor, **extra}})
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox() -> Iterator[Sandbox]:
+    with Sandbox(generation_seconds=0.1, render="small", api_keys=[KEY]) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(shared_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """The sandbox with empty books, behind the connections ``wan_default`` (DashScope) and ``wan_<vendor>``."""
+    shared_sandbox.reset()
+    monkeypatch.setenv("AIRFLOW_CONN_WAN_DEFAULT", connection_json(shared_sandbox.url, "dashscope"))
+    for vendor in VENDORS:
+        monkeypatch.setenv(f"AIRFLOW_CONN_WAN_{vendor.upper()}", connection_json(shared_sandbox.url, vendor))
+    return shared_sandbox
+
+
+@pytest.fixture(params=VENDORS)
+def vendor(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
