@@ -11,6 +11,7 @@ from airflow.sdk import DAG, Asset, task
 from airflow_provider_wan.operators.wan import WanTextToVideoOperator
 
 CLIP = Asset("wan_daily_clip")
+STORE = "{{ var.value.get('wan_store', 'file:///tmp/wan_clips') }}"
 
 with DAG(dag_id="wan_store", schedule=None, catchup=False, tags=["wan"]):
     WanTextToVideoOperator(
@@ -19,7 +20,7 @@ with DAG(dag_id="wan_store", schedule=None, catchup=False, tags=["wan"]):
         resolution="720P",
         duration=3,
         poll_interval=2,
-        store_to="{{ var.value.get('wan_store', 'file:///tmp/wan_clips') }}/{{ dag_run.run_after | ds }}/{{ run_id }}.mp4",
+        store_to=STORE + "/{{ dag_run.run_after | ds }}/{{ run_id }}.mp4",
         outlets=[CLIP],
     )
 
