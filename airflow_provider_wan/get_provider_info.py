@@ -22,6 +22,45 @@ def _number(label: str, description: str) -> dict[str, Any]:
     return {"label": label, "description": description, "schema": {"type": ["number", "null"]}}
 
 
+CONNECTION_FIELDS: dict[str, Any] = {
+    "vendor": {
+        "label": "Vendor",
+        "description": "Whose API the key is for.",
+        "schema": {
+            "type": "string",
+            "default": "dashscope",
+            "enum": ["dashscope", "gccai", "powertokens", "freepik"],
+        },
+    },
+    "region": {
+        "label": "Region (DashScope)",
+        "description": "The region of the key. Regions without a shared host need a workspace id.",
+        "schema": {
+            "type": "string",
+            "default": "ap-southeast-1",
+            "enum": [
+                "ap-southeast-1",
+                "cn-beijing",
+                "us-east-1",
+                "eu-central-1",
+                "ap-northeast-1",
+                "cn-hongkong",
+            ],
+        },
+    },
+    "workspace_id": _text("Workspace id (DashScope)", "Selects the workspace's own host, for example llm-xxxxxxxx."),
+    "queries_per_second": _number(
+        "Queries per second", "Budget of status queries for the whole account; empty: the vendor's."
+    ),
+    "submits_per_second": _number(
+        "Submissions per second", "Budget of submissions for the whole account; empty: the vendor's."
+    ),
+    "timeout": _number("Timeout", "Seconds for one HTTP exchange; empty: 30."),
+    "auth_header": _text("Key header (Freepik)", "Only if the host wants another header name."),
+}
+"""The fields of the connection's extra."""
+
+
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata in the shape of Airflow's provider schema."""
     return {
@@ -31,46 +70,10 @@ def get_provider_info() -> dict[str, Any]:
         "connection-types": [
             {
                 "connection-type": "wan",
+                "hook-name": "Wan video generation",
                 "hook-class-name": "airflow_provider_wan.hooks.wan.WanHook",
                 "ui-field-behaviour": FIELD_BEHAVIOUR,
-                "conn-fields": {
-                    "vendor": {
-                        "label": "Vendor",
-                        "description": "Whose API the key is for.",
-                        "schema": {
-                            "type": "string",
-                            "default": "dashscope",
-                            "enum": ["dashscope", "gccai", "powertokens", "freepik"],
-                        },
-                    },
-                    "region": {
-                        "label": "Region (DashScope)",
-                        "description": "The region of the key. Regions without a shared host need a workspace id.",
-                        "schema": {
-                            "type": "string",
-                            "default": "ap-southeast-1",
-                            "enum": [
-                                "ap-southeast-1",
-                                "cn-beijing",
-                                "us-east-1",
-                                "eu-central-1",
-                                "ap-northeast-1",
-                                "cn-hongkong",
-                            ],
-                        },
-                    },
-                    "workspace_id": _text(
-                        "Workspace id (DashScope)", "Selects the workspace's own host, for example llm-xxxxxxxx."
-                    ),
-                    "queries_per_second": _number(
-                        "Queries per second", "Budget of status queries for the whole account; empty: the vendor's."
-                    ),
-                    "submits_per_second": _number(
-                        "Submissions per second", "Budget of submissions for the whole account; empty: the vendor's."
-                    ),
-                    "timeout": _number("Timeout", "Seconds for one HTTP exchange; empty: 30."),
-                    "auth_header": _text("Key header (Freepik)", "Only if the host wants another header name."),
-                },
+                "conn-fields": CONNECTION_FIELDS,
             }
         ],
         "hooks": [{"integration-name": "Wan video generation", "python-modules": ["airflow_provider_wan.hooks.wan"]}],

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
@@ -20,10 +20,14 @@ from airflow_provider_wan.client.flows import Patience
 from airflow_provider_wan.client.polling import shared_poller
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, VideoTask, utc_now
-from airflow_provider_wan.client.vendors import VENDOR_NAMES, vendor_of
+from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, Upload, Vendor
 from airflow_provider_wan.client.waiting import Ending, EndingStatus, Watch
-from airflow_provider_wan.hooks.account import REGIONS, account_of
+from airflow_provider_wan.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
+from airflow_provider_wan.hooks.account import account_of
+
+if TYPE_CHECKING:
+    from airflow_provider_wan.batch.waiting import Waited
 
 UPLOAD_LIMIT = 100 * 1024 * 1024
 DEFAULT_TIMEOUT = timedelta(hours=6)
@@ -233,6 +237,20 @@ class WanHook(BaseHook):
         async with shared_poller(account, read_again) as poller:
             return await poller.wait(handle, deadline, poll_interval, profile, on_change)
 
+    async def await_some(
+        self, window: list[Waited], poll_interval: float, enough: int, wake_at: datetime | None = None
+    ) -> dict[str, Ending]:
+        """Wait on the shared poller until ``enough`` tasks of a window have ended; return what ended."""
+        from airflow_provider_wan.batch.waiting import wait_for_some
+
+        account = await self.aget_account()
+
+        async def read_again() -> Account:
+            return await self.aget_account(is_fresh=True)
+
+        async with shared_poller(account, read_again) as poller:
+            return await wait_for_some(poller, window, poll_interval, enough, wake_at)
+
     async def aupload_file(self, path: str | Path, model: str | None = None) -> str:
         """Hand a local file to the vendor; see :meth:`upload_file`."""
         async with await self.aget_conn() as client:
@@ -258,27 +276,29 @@ class WanHook(BaseHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the extra fields of the connection form."""
-        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget, Select2Widget
+        """Return the extra fields of the connection form, as provider info declares them."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
         from flask_babel import lazy_gettext
-        from wtforms import SelectField, StringField
+        from wtforms import StringField
+        from wtforms.validators import Optional, any_of
 
-        return {
-            "vendor": SelectField(lazy_gettext("Vendor"), choices=VENDOR_NAMES, widget=Select2Widget()),
-            "region": SelectField(lazy_gettext("Region (DashScope)"), choices=REGIONS, widget=Select2Widget()),
-            "workspace_id": StringField(lazy_gettext("Workspace id (DashScope)"), widget=BS3TextFieldWidget()),
-            "queries_per_second": StringField(lazy_gettext("Queries per second"), widget=BS3TextFieldWidget()),
-            "submits_per_second": StringField(lazy_gettext("Submissions per second"), widget=BS3TextFieldWidget()),
-            "timeout": StringField(lazy_gettext("Timeout (seconds)"), widget=BS3TextFieldWidget()),
-            "auth_header": StringField(lazy_gettext("Key header (Freepik)"), widget=BS3TextFieldWidget()),
-        }
+        def field(declared: dict[str, Any]) -> Any:
+            choices = declared["schema"].get("enum")
+            # Airflow shows text, number, password and tick-box fields only; any_of makes a text field a choice.
+            return StringField(
+                lazy_gettext(declared["label"]),
+                validators=[any_of(choices) if choices else Optional()],
+                description=declared["description"],
+                default=declared["schema"].get("default"),
+                widget=BS3TextFieldWidget(),
+            )
+
+        return {name: field(declared) for name, declared in CONNECTION_FIELDS.items()}
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return which standard fields the form hides and how it calls the others."""
-        from airflow_provider_wan.get_provider_info import FIELD_BEHAVIOUR
-
-        return FIELD_BEHAVIOUR
+        return {name.replace("-", "_"): value for name, value in FIELD_BEHAVIOUR.items()}
 
 
 def _delta(timeout: float | timedelta) -> timedelta:
