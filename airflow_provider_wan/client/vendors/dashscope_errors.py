@@ -29,6 +29,7 @@ FAILURE_CODES: tuple[tuple[str, Failure], ...] = (
     ("InvalidApiKey", Failure.AUTH),
     ("invalid_api_key", Failure.AUTH),
     ("NOT AUTHORIZED", Failure.AUTH),
+    ("invalid access token", Failure.AUTH),
     ("AccessDenied", Failure.AUTH),
     ("access_denied", Failure.AUTH),
     ("Model.AccessDenied", Failure.AUTH),
