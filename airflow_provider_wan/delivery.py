@@ -184,7 +184,7 @@ def _land_once(source: _Source, path: ObjectStoragePath, max_bytes: int, until: 
             expected = response.headers.get("content-length")
         if size == 0 or (expected is not None and expected.isdigit() and int(expected) != size):
             raise source.error(WanTransportError, f"was cut off: {size} of {expected or 'some'} bytes came")
-        _move(part, path)
+        move(part, path)
         return size, digest.hexdigest()
     except (httpx.HTTPError, httpx.StreamError) as error:
         broken = f"broke off: {type(error).__name__}"
@@ -202,7 +202,8 @@ def _require_video(source: _Source, start: bytes) -> None:
         raise WanResponseError(error.message, excerpt=excerpt, task_id=error.task_id)
 
 
-def _move(part: ObjectStoragePath, path: ObjectStoragePath) -> None:
+def move(part: ObjectStoragePath, path: ObjectStoragePath) -> None:
+    """Move a finished file into place; on a file system that is atomic."""
     if path.protocol in ("file", "local", ""):
         part.replace(path)
     else:

@@ -15,7 +15,7 @@ from airflow_provider_wan.client.errors import WanRequestError
 from airflow_provider_wan.client.requests import VideoRequest, build_request
 from airflow_provider_wan.client.tasks import Mode
 from airflow_provider_wan.links.wan import WanVideoLink
-from airflow_provider_wan.operators.literals import check_literals
+from airflow_provider_wan.operators.literals import POLICIES, SPANS, check_literals
 
 if TYPE_CHECKING:
     from airflow_provider_wan.operators.execution import Execution
@@ -148,7 +148,8 @@ class WanVideoOperator(BaseOperator):
 
     def _check_literals(self) -> None:
         """Check what is known while the DAG is parsed; every operator calls it at the end of its ``__init__``."""
-        check_literals(self.mode, self.request_fields(), is_strict=self.strict)
+        settings = {name: getattr(self, name) for name in (*POLICIES, *SPANS)}
+        check_literals(self.mode, self.request_fields(), settings, is_strict=self.strict)
 
     def request_fields(self) -> dict[str, Any]:
         """Return the request's fields as they are now: before rendering, or rendered."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from datetime import datetime
 from typing import Any, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_wan.batch.waiting import Waited
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.flows import Patience
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
@@ -133,6 +135,103 @@ def told(hook: WanHook, handle: TaskHandle, is_cancelled: bool) -> str:
         f"Task {handle.task_id} runs on and will be billed: {hook.vendor.title} {can}. "
         "It stays recorded, so the next run of this task adopts it"
     )
+
+
+class WanBatchTrigger(BaseTrigger):
+    """Waits for a window of tasks and fires one event when enough of them have ended.
+
+    :param window: the tasks in the short form of :class:`airflow_provider_wan.batch.waiting.Waited`.
+    :param enough: endings that are worth waking a worker for.
+    :param poll_interval: seconds between two looks at a task.
+    :param wake_at: ISO 8601 moment to fire at in any case.
+    :param carry: what the event hands back where there is no task state store.
+    """
+
+    def __init__(
+        self,
+        wan_conn_id: str,
+        window: list[list[Any]],
+        enough: int,
+        poll_interval: float = 15.0,
+        wake_at: str | None = None,
+        cancel_on_kill: bool = True,
+        cancel_on_timeout: bool = True,
+        durable: bool = True,
+        carry: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.wan_conn_id = wan_conn_id
+        self.window = window
+        self.enough = enough
+        self.poll_interval = poll_interval
+        self.wake_at = wake_at
+        self.cancel_on_kill = cancel_on_kill
+        self.cancel_on_timeout = cancel_on_timeout
+        self.durable = durable
+        self.carry = carry
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the kwargs; nothing secret and no prompt is among them."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "wan_conn_id": self.wan_conn_id,
+                "window": self.window,
+                "enough": self.enough,
+                "poll_interval": self.poll_interval,
+                "wake_at": self.wake_at,
+                "cancel_on_kill": self.cancel_on_kill,
+                "cancel_on_timeout": self.cancel_on_timeout,
+                "durable": self.durable,
+                "carry": self.carry,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Await the shared poller for all tasks and fire what ended."""
+        hook = WanHook(self.wan_conn_id)
+        endings = await hook.await_some(
+            [Waited.of(item) for item in self.window],
+            self.poll_interval,
+            self.enough,
+            datetime.fromisoformat(self.wake_at) if self.wake_at else None,
+        )
+        overdue = [ending for ending in endings.values() if ending.status is EndingStatus.TIMEOUT]
+        if self.cancel_on_timeout and overdue:
+            handles = [Waited.of(item).handle for item in self.window]
+            late = {ending.task.task_id for ending in overdue}
+            await asyncio.shield(_kept(cancel_all(hook, [item for item in handles if item.task_id in late])))
+        yield TriggerEvent({"endings": {key: item.to_event() for key, item in endings.items()}, "carry": self.carry})
+
+    async def on_kill(self) -> None:
+        """Cancel what is queued when a person killed the Airflow task; see :meth:`WanTaskTrigger.on_kill`."""
+        if self.cancel_on_kill:
+            await asyncio.shield(_kept(self._cancel_if_killed()))
+
+    async def _cancel_if_killed(self) -> None:
+        fate = await fate_of(self.task_instance)
+        if fate is not Fate.ENDED and not (fate is Fate.RESTARTED and not self.durable):
+            self.log.info("The trigger's task is %s: its %d tasks are left alone", fate, len(self.window))
+            return
+        cancelled, rest = await cancel_all(WanHook(self.wan_conn_id), [Waited.of(item).handle for item in self.window])
+        self.log.info(
+            "%d tasks were cancelled while queued (not billed); %d run on and may be billed; they stay recorded",
+            cancelled,
+            rest,
+        )
+
+
+async def cancel_all(hook: WanHook, handles: list[TaskHandle]) -> tuple[int, int]:
+    """Cancel as many tasks as the vendor lets, within its budget; return how many were and were not."""
+    done = 0
+    with contextlib.suppress(TimeoutError, WanError):
+        async with asyncio.timeout(max(CANCEL_SECONDS, len(handles))), await hook.aget_conn() as client:
+            if client.vendor.has_cancel:
+                for handle in handles:
+                    with contextlib.suppress(WanError):
+                        done += await client.cancel_task(handle, CANCEL_PATIENCE)
+                    await asyncio.sleep(1.0 / client.account.queries_per_second)
+    return done, len(handles) - done
 
 
 class WanPauseTrigger(BaseTrigger):

@@ -1,0 +1,123 @@
+"""The batch operator: any number of generations in one Airflow task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
+
+if TYPE_CHECKING:
+    from airflow_provider_wan.operators.batch_execution import BatchExecution
+
+
+class WanVideoBatchOperator(BaseOperator):
+    """Make any number of videos, of any modes, in one Airflow task that holds a worker only to submit and to store.
+
+    :param requests: a list of request dicts, or the URI of a ``.jsonl``, ``.csv`` or ``.json`` file. A row holds the
+        fields of its mode's operator, ``mode`` (text to video when not given), and may hold ``id`` and ``store_to``.
+    :param defaults: request fields for rows that do not have their own, such as ``{"resolution": "720P"}``.
+    :param max_in_flight: most tasks submitted and not finished at a time.
+    :param store_to: folder (object-storage URI) for the videos, or a pattern with ``{id}``, ``{index}`` or
+        ``{task_id}`` in it.
+    :param manifest_path: URI of the JSONL manifest, one line per item.
+    :param on_item_failure: ``continue`` with the others, or ``fail``: stop submitting and fail once the rest is done.
+    :param fail_if: when the whole task fails in the end: ``any`` item failed, ``all`` did, or more than this
+        fraction (0 to 1) did.
+    :param item_retries: new tasks for an item whose task failed for a reason that may pass.
+    :param timeout: for each item from its submission, seconds or a timedelta.
+
+    The other parameters are those of :class:`~airflow_provider_wan.operators.base.WanVideoOperator`. Returns counts,
+    the manifest's URI and one short entry per item. Each item is recorded on its own: after a crash, a retry or a
+    clear no item is paid twice, and a changed row pays for that row only.
+    """
+
+    __supports_durable_execution: ClassVar[bool] = True
+
+    template_fields: Sequence[str] = (
+        "requests",
+        "defaults",
+        "store_to",
+        "manifest_path",
+        "max_in_flight",
+        "wan_conn_id",
+        "regenerate",
+        "poll_interval",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"requests": "json", "defaults": "json"}
+    ui_color = "#e7e3ff"
+
+    def __init__(
+        self,
+        *,
+        requests: Sequence[dict[str, Any]] | str,
+        defaults: dict[str, Any] | None = None,
+        max_in_flight: int | str = 100,
+        store_to: str | None = None,
+        manifest_path: str | None = None,
+        on_item_failure: Literal["continue", "fail"] = "continue",
+        fail_if: Literal["any", "all"] | float = "any",
+        item_retries: int = 2,
+        strict: bool = True,
+        wan_conn_id: str = "wan_default",
+        deferrable: bool = True,
+        poll_interval: float = 15,
+        timeout: float | timedelta = timedelta(hours=6),
+        durable: bool = True,
+        regenerate: bool | str = False,
+        on_unknown_submission: Literal["fail", "resubmit"] = "fail",
+        cancel_on_kill: bool = True,
+        cancel_on_timeout: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.requests = requests
+        self.defaults = defaults
+        self.max_in_flight = max_in_flight
+        self.store_to = store_to
+        self.manifest_path = manifest_path
+        self.on_item_failure = on_item_failure
+        self.fail_if = fail_if
+        self.item_retries = item_retries
+        self.strict = strict
+        self.wan_conn_id = wan_conn_id
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.durable = durable
+        self.regenerate = regenerate
+        self.on_unknown_submission = on_unknown_submission
+        self.cancel_on_kill = cancel_on_kill
+        self.cancel_on_timeout = cancel_on_timeout
+        self._check()
+
+    def _check(self) -> None:
+        wrong = []
+        if self.on_item_failure not in ("continue", "fail"):
+            wrong.append(
+                Violation("on_item_failure", "is 'continue' or 'fail'", shorten(self.on_item_failure), hard=True)
+            )
+        if self.fail_if not in ("any", "all") and not (
+            isinstance(self.fail_if, int | float) and not isinstance(self.fail_if, bool) and 0 <= self.fail_if <= 1
+        ):
+            wrong.append(
+                Violation("fail_if", "is 'any', 'all' or a fraction from 0 to 1", shorten(self.fail_if), hard=True)
+            )
+        if wrong:
+            raise WanRequestError(violations=wrong)
+
+    def _execution(self, context: Any) -> BatchExecution:
+        from airflow_provider_wan.operators.batch_execution import BatchExecution
+
+        return BatchExecution(self, context)
+
+    def execute(self, context: Any) -> Any:
+        """Check all items, then submit, wait and store until all are done."""
+        return self._execution(context).start()
+
+    def execute_round(self, context: Any, event: dict[str, Any]) -> Any:
+        """Take what ended, store it, and submit what there is room for."""
+        return self._execution(context).resume(event)
