@@ -84,7 +84,9 @@ class Gccai(Vendor):
     failure_codes = (
         ("~moderation", Failure.MODERATION),
         ("~inappropriate", Failure.MODERATION),
-        ("~sensitive", Failure.MODERATION),
+        ("~sensitive content", Failure.MODERATION),
+        ("~sensitive word", Failure.MODERATION),
+        ("sensitive_words", Failure.MODERATION),
         ("~content policy", Failure.MODERATION),
         ("content_policy", Failure.MODERATION),
         ("DataInspection", Failure.MODERATION),
