@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_wan.client.errors import WanError
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
 from airflow_provider_wan.client.requests import VideoRequest, build_request
@@ -37,7 +37,7 @@ def is_literal(value: Any) -> bool:
 
 
 def check_literals(
-    mode: Mode, fields: dict[str, Any], settings: Mapping[str, Any] | None = None, *, is_strict: bool
+    mode: Mode, fields: dict[str, Any], settings: Mapping[str, Any], *, is_strict: bool, task_id: str
 ) -> None:
     """Refuse literal values that break the rules of the model's family; the vendor is not known yet.
 
@@ -45,9 +45,11 @@ def check_literals(
     :param settings: the operator's own parameters: policies, interval, time-out.
     :raises WanLiteralError: listing all violations.
     """
-    found = [*_of_request(mode, fields, is_strict), *_of_settings(settings or {})]
+    found = [*_of_request(mode, fields, is_strict), *_of_settings(settings)]
     if found:
-        raise WanLiteralError(violations=found)
+        rules = "a rule" if len(found) == 1 else f"{len(found)} rules"
+        heading = f"Task {task_id!r} breaks {rules} as it is written in the DAG:"
+        raise WanLiteralError("\n  - ".join([heading, *map(str, found)]), violations=found)
 
 
 def _of_request(mode: Mode, fields: dict[str, Any], is_strict: bool) -> Iterator[Violation]:
@@ -57,7 +59,10 @@ def _of_request(mode: Mode, fields: dict[str, Any], is_strict: bool) -> Iterator
         request = build_request(mode, literal | {"strict": is_strict})
     except WanRequestError as error:
         yield from error.violations
-        return
+        # Go on with the others, so that everything is told at once.
+        open_fields |= {violation.field.split(".")[0] for violation in error.violations}
+        fitting = {name: value for name, value in literal.items() if name not in open_fields}
+        request = build_request(mode, fitting | {"strict": is_strict})
     if "model" in open_fields:
         return
     for violation in violations_of(request, request.model or WAN_2_7):
