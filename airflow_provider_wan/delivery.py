@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from airflow_provider_wan.client.client import USER_AGENT, tls_context
 from airflow_provider_wan.client.errors import WanError, WanResponseError, WanTransportError
 from airflow_provider_wan.client.exchange import Account, public_url
 from airflow_provider_wan.client.flows import back_off
-from airflow_provider_wan.client.tasks import VideoTask
+from airflow_provider_wan.client.tasks import VideoTask, utc_now
 from airflow_provider_wan.client.vendors import vendor_of
 
 log = logging.getLogger(__name__)
@@ -29,8 +30,13 @@ MAX_REDIRECTS = 5
 TRIES = 4
 CHUNK = 1024 * 1024
 GONE = frozenset({401, 403, 404, 410})
+REFUSED = frozenset({"401", "403"})
+"""Answers that a proxy between here and the result host gives as well."""
 FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 """What an MP4 or MOV file begins with, after four bytes of length."""
+HEAD = 512
+WITHOUT_FOLDERS = frozenset({"s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "az", "adl", "wasb", "wasbs", "oss"})
+"""Stores where a folder needs no making; asking for one may need rights on the bucket, or make a bucket."""
 
 
 class WanResultGone(WanError):
@@ -57,31 +63,32 @@ def land(
 
     :param target: an object-storage URI; one that ends with ``/`` gets ``<task_id>.mp4``.
     :param max_bytes: the largest video taken.
-    :param max_seconds: the longest download.
+    :param max_seconds: the longest download, repetitions included.
     :raises WanResultGone: when the address has expired.
     :raises WanTransportError: when the download broke off, time after time.
-    :raises WanResponseError: when what came is not a video.
+    :raises WanResponseError: when what came is not a video, is too large or does not end.
     """
     uri = target_of(task, target)
-    path = ObjectStoragePath(uri)
     source = _Source(task, account)
     until = time.monotonic() + max_seconds
     attempt = 0
     while True:
         try:
-            size, digest = _land_once(source, path, max_bytes, until)
-            return Landed(uri, size, digest)
-        except WanTransportError as error:
+            with source.open(until) as response:
+                return _write(uri, source.video(response, max_bytes, until))
+        except (WanTransportError, _NotAVideo) as error:
             attempt += 1
-            if attempt >= TRIES or time.monotonic() > until:
+            pause = back_off(attempt)
+            if attempt >= TRIES or time.monotonic() + pause > until:
                 raise
-            log.warning("The download of task %s broke off and is repeated: %s", task.task_id, error)
-        time.sleep(back_off(attempt))
+            log.warning("%s. The download is repeated", error)
+        time.sleep(pause)
 
 
 def target_of(task: VideoTask, target: str) -> str:
     """Return the URI of the task's video: ``target`` itself, or a file in it when it ends with ``/``."""
-    return f"{target}{task.task_id}.mp4" if target.endswith("/") else target
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", task.task_id)
+    return f"{target}{name}.mp4" if target.endswith("/") else target
 
 
 def is_stored(stored: dict[str, Any]) -> bool:
@@ -90,21 +97,54 @@ def is_stored(stored: dict[str, Any]) -> bool:
     :raises OSError: when the storage cannot be asked.
     """
     path = ObjectStoragePath(str(stored["uri"]))
-    return path.is_file() and path.stat().st_size == stored.get("bytes")
+    # A long-lived worker's file system remembers listings, also those from before somebody deleted.
+    path.fs.invalidate_cache()
+    try:
+        return path.is_file() and path.stat().st_size == stored.get("bytes")
+    except FileNotFoundError:
+        return False
+
+
+def copy_stored(stored: dict[str, Any], uri: str) -> Landed:
+    """Copy a video that was landed elsewhere to ``uri``, whole or not at all.
+
+    :raises WanResponseError: when what lies there is not what was landed.
+    """
+
+    def read() -> Iterator[bytes]:
+        with ObjectStoragePath(str(stored["uri"])).open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+
+    def check(landed: Landed) -> None:
+        if (landed.bytes, landed.sha256) != (stored.get("bytes"), stored.get("sha256")):
+            raise WanResponseError(f"The video at {stored['uri']} is not the one that was stored there")
+
+    return _write(uri, read(), check)
 
 
 def is_alive(task: VideoTask, account: Account) -> bool:
-    """Whether the result can still be downloaded; asks for its first byte.
+    """Whether the result can still be downloaded; asks its host for the first byte.
 
-    A host that does not answer is not dead: the task is paid, so it is taken for alive.
+    The task is paid, so it takes more than a doubt to call it dead: a host that cannot be asked says nothing,
+    nor does a refusal before the time that the vendor gave.
     """
+    is_due = task.url_expires_at is None or task.url_expires_at <= utc_now()
     try:
         with _Source(task, account).open(first_byte_only=True):
             return True
-    except WanResultGone:
-        return False
-    except WanError:
+    except WanResultGone as gone:
+        if is_due or gone.code not in REFUSED:
+            return False
+        log.warning("%s, although it lives until %s: it is taken for alive", gone.message, task.url_expires_at)
         return True
+    except WanError as error:
+        log.info("%s: it is taken for alive", error.message)
+        return True
+
+
+class _NotAVideo(WanResponseError):
+    """What came begins like no video; the next answer may be better (a proxy's page)."""
 
 
 class _Source:
@@ -120,30 +160,76 @@ class _Source:
             raise WanResultGone(
                 f"{self._vendor.title} gave no video URL for the task that succeeded", task_id=task.task_id
             )
-        self.url = url
+        self._url = url
 
     @contextmanager
-    def open(self, first_byte_only: bool = False) -> Iterator[httpx.Response]:
-        """Yield the streaming answer, after redirects."""
+    def open(self, until: float | None = None, *, first_byte_only: bool = False) -> Iterator[httpx.Response]:
+        """Yield the streaming answer, after redirects; what the network does becomes a ``WanTransportError``."""
         headers = {"User-Agent": USER_AGENT, "Accept": "video/*,*/*;q=0.5", "Accept-Encoding": "identity"}
         if first_byte_only:
             headers["Range"] = "bytes=0-0"
-        verify: Any = tls_context() if self.url.startswith("https") else True
+        is_secure = self._url.startswith("https")
         timeout = httpx.Timeout(self._account.timeout)
-        with httpx.Client(verify=verify, timeout=timeout, follow_redirects=False) as client:
-            url = httpx.URL(self.url)
-            for _ in range(MAX_REDIRECTS + 1):
-                if url.scheme not in ("http", "https"):
-                    raise self._error(WanResponseError, f"leads to {public_url(str(url))}, which is not http(s)")
-                with client.stream("GET", url, headers=headers | self._key_for(url)) as response:
-                    location = response.headers.get("location")
-                    if response.is_redirect and location:
-                        url = url.join(location)
-                        continue
-                    self._check(response)
-                    yield response
-                    return
-            raise self._error(WanResponseError, f"redirects more than {MAX_REDIRECTS} times")
+        broken: str
+        try:
+            with httpx.Client(verify=tls_context() if is_secure else True, timeout=timeout) as client:
+                url = httpx.URL(self._url)
+                for _ in range(MAX_REDIRECTS + 1):
+                    if url.scheme not in ("http", "https"):
+                        raise self.error(WanResponseError, f"leads to {public_url(str(url))}, which is not http(s)")
+                    if until is not None and time.monotonic() > until:
+                        raise self.error(WanTransportError, "did not come in time")
+                    with client.stream("GET", url, headers=headers | self._key_for(url)) as response:
+                        location = response.headers.get("location")
+                        if response.is_redirect and location:
+                            url = url.join(location)
+                            continue
+                        self._check(response)
+                        yield response
+                        return
+                raise self.error(WanResponseError, f"redirects more than {MAX_REDIRECTS} times")
+        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
+            # Its text may hold the signed address.
+            broken = type(error).__name__
+        raise self.error(WanTransportError, f"broke off ({broken})") from None
+
+    def video(self, response: httpx.Response, max_bytes: int, until: float) -> Iterator[bytes]:
+        """Yield the answer's bytes, all of them, if they are a video's.
+
+        :raises WanError: as :func:`land` says.
+        """
+        expected = response.headers.get("content-length", "")
+        if expected.isdecimal() and int(expected) > max_bytes:
+            raise self.error(WanResponseError, f"has {expected} bytes, more than {max_bytes}")
+        head, size = b"", 0
+        # As they come: waiting for large chunks would let a trickle pass the clock.
+        for chunk in response.iter_bytes():
+            size += len(chunk)
+            if size > max_bytes:
+                raise self.error(WanResponseError, f"is larger than {max_bytes} bytes")
+            if time.monotonic() > until:
+                raise self.error(WanResponseError, f"did not end in time ({size} bytes so far)")
+            if len(head) < HEAD:
+                head += chunk
+                if len(head) < HEAD:
+                    continue
+                chunk = head
+                self._require_video(head)
+            yield chunk
+        if size == 0:
+            raise self.error(WanTransportError, "is empty")
+        if size < HEAD:
+            self._require_video(head)
+            yield head
+        # Raw bytes: a proxy may have packed the answer although nobody asked for it.
+        received = response.num_bytes_downloaded
+        if expected.isdecimal() and int(expected) != received:
+            raise self.error(WanTransportError, f"was cut off: {received} of {expected} bytes came")
+
+    def error(self, kind: type[WanError], what: str, **details: Any) -> WanError:
+        """Return an error about this source, without the signature in its address."""
+        message = f"The video of task {self._task.task_id} at {public_url(self._url)} {what}"
+        return kind(message, task_id=self._task.task_id, **details)
 
     def _key_for(self, url: httpx.URL) -> dict[str, str]:
         is_content = self._content_url is not None and url.copy_with(query=None) == httpx.URL(self._content_url)
@@ -152,54 +238,38 @@ class _Source:
     def _check(self, response: httpx.Response) -> None:
         if response.is_success:
             return
-        if response.status_code in GONE:
-            raise self._error(WanResultGone, f"has expired or is refused (HTTP {response.status_code})")
-        raise self._error(WanTransportError, f"answers HTTP {response.status_code}")
+        status = response.status_code
+        if status in GONE:
+            raise self.error(WanResultGone, f"has expired or is refused (HTTP {status})", code=str(status))
+        raise self.error(WanTransportError, f"is not served (HTTP {status})", code=str(status))
 
-    def error(self, kind: type[WanError], what: str) -> WanError:
-        """Return an error about this source, without the signature in its address."""
-        return self._error(kind, what)
-
-    def _error(self, kind: type[WanError], what: str) -> WanError:
-        return kind(f"The video of the task at {public_url(self.url)} {what}", task_id=self._task.task_id)
+    def _require_video(self, head: bytes) -> None:
+        if head[4:8] not in FIRST_BOXES:
+            excerpt = " ".join(head[:200].decode("utf-8", "replace").split())
+            raise self.error(_NotAVideo, "is not an MP4 or MOV file", excerpt=excerpt)
 
 
-def _land_once(source: _Source, path: ObjectStoragePath, max_bytes: int, until: float) -> tuple[int, str]:
+def _write(uri: str, chunks: Iterable[bytes], check: Callable[[Landed], None] = lambda landed: None) -> Landed:
+    """Write to a temporary name, then move into place; remove what is left of a failure."""
+    path = ObjectStoragePath(uri)
     part = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.part"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    broken: str | None = None
+    if path.protocol not in WITHOUT_FOLDERS:
+        path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with source.open() as response, part.open("wb") as file:
-            digest, size = hashlib.sha256(), 0
-            for chunk in response.iter_bytes(CHUNK):
-                if size == 0:
-                    _require_video(source, chunk)
-                size += len(chunk)
-                if size > max_bytes:
-                    raise source.error(WanResponseError, f"is larger than {max_bytes} bytes")
-                if time.monotonic() > until:
-                    raise source.error(WanResponseError, f"did not end in time ({size} bytes so far)")
+        digest, size = hashlib.sha256(), 0
+        with part.open("wb") as file:
+            for chunk in chunks:
                 digest.update(chunk)
+                size += len(chunk)
                 file.write(chunk)
-            expected = response.headers.get("content-length")
-        if size == 0 or (expected is not None and expected.isdigit() and int(expected) != size):
-            raise source.error(WanTransportError, f"was cut off: {size} of {expected or 'some'} bytes came")
+        landed = Landed(uri, size, digest.hexdigest())
+        check(landed)
         move(part, path)
-        return size, digest.hexdigest()
-    except (httpx.HTTPError, httpx.StreamError) as error:
-        broken = f"broke off: {type(error).__name__}"
+        return landed
     finally:
         with suppress(OSError):
             if part.exists():
                 part.unlink()
-    raise source.error(WanTransportError, broken)
-
-
-def _require_video(source: _Source, start: bytes) -> None:
-    if start[4:8] not in FIRST_BOXES:
-        excerpt = " ".join(start[:200].decode("utf-8", "replace").split())
-        error = source.error(WanResponseError, "is not an MP4 or MOV file")
-        raise WanResponseError(error.message, excerpt=excerpt, task_id=error.task_id)
 
 
 def move(part: ObjectStoragePath, path: ObjectStoragePath) -> None:

@@ -1,137 +1,47 @@
-"""Never pay twice: the record of a submission, and what a later attempt does with it.
-
-The record lives in Airflow's task state store, which survives retries, clears and crashes (Airflow 3.3 and newer).
-"""
+"""Never pay twice: what an attempt does with the record of an earlier submission."""
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
-
-from pydantic import BaseModel, ValidationError
+from typing import Any, Literal
 
 from airflow_provider_wan.client.client import WanClient
 from airflow_provider_wan.client.errors import (
     WanAuthError,
+    WanBillingError,
     WanError,
     WanModerationError,
+    WanQuotaError,
+    WanRejectedError,
     WanRequestError,
     WanSubmissionUnknown,
 )
 from airflow_provider_wan.client.flows import Patience
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
-from airflow_provider_wan.recovery import Found, Search, search
+from airflow_provider_wan.ledger import STATE_KEY, Ledger, LedgerError, Record, StateStore
+from airflow_provider_wan.likeness import model_sent, tells_all
+from airflow_provider_wan.recovery import Found, Search, Timing, search
 
 log = logging.getLogger(__name__)
 
-STATE_KEY = "wan_submission"
 KEY_LIFETIME = timedelta(hours=24)
 """How long an idempotency key is trusted; the vendor does not say, its tasks live 24 h."""
 
 TASK_LIFETIME = timedelta(hours=24)
+LIST_LIFETIME = TASK_LIFETIME - timedelta(minutes=15)
+"""How old a submission may be to be surely still in the list, whatever the clocks."""
 
+STANDSTILL = timedelta(seconds=30)
+"""A worker that stood still for longer between writing the intent and sending writes it again first."""
 
-class StateStore(Protocol):
-    """The part of Airflow's task state store that is used."""
+INTENT_TRIES = 3
 
-    def get(self, key: str) -> Any:
-        """Return the value or ``None``."""
-
-    def set(self, key: str, value: Any) -> None:
-        """Keep the value."""
-
-    def delete(self, key: str) -> None:
-        """Forget the value."""
-
-
-class LedgerError(WanError):
-    """The record of earlier submissions could not be read or written; nothing was submitted."""
-
-    default_retryable = True
-
-
-class Record(BaseModel):
-    """What is known of the last submission of one task instance; holds no secret and no prompt.
-
-    :param fingerprint: digest of the request and the account.
-    :param intent_at: when the POST was about to be sent.
-    :param lost_at: when its answer was lost, if this process lived to see it.
-    :param series: which series of automatic retries it was made in.
-    """
-
-    version: int = 1
-    fingerprint: str
-    intent_at: datetime
-    idempotency_key: str
-    series: str = ""
-    lost_at: datetime | None = None
-    lost_request_id: str | None = None
-    handle: TaskHandle | None = None
-    adopted: bool = False
-    finished: bool = False
-    stored: dict[str, Any] | None = None
-
-
-class Ledger:
-    """Reads and writes the record; without a store (durability off, or Airflow before 3.3) it only forgets."""
-
-    def __init__(self, store: StateStore | None, key: str = STATE_KEY) -> None:
-        self._store = store
-        self._key = key
-
-    @property
-    def is_durable(self) -> bool:
-        """Whether anything survives this process."""
-        return self._store is not None
-
-    def read(self) -> Record | None:
-        """Return the record, ``None`` when there is none.
-
-        :raises LedgerError: when it could not be read; that is never the same as "no record".
-        """
-        if self._store is None:
-            return None
-        try:
-            value = self._store.get(self._key)
-            return Record.model_validate(value) if value else None
-        except ValidationError:
-            reason = "it is not one of this provider's"
-        except Exception as error:  # noqa: BLE001 - whatever the store raises, it is not "no record"
-            reason = f"{type(error).__name__}: {error}"
-        raise LedgerError(
-            f"The record of earlier submissions could not be read ({reason}); nothing was submitted, because a task "
-            "may already be running. Try again, or delete the task's state store key "
-            f"{self._key!r} to submit anew"
-        )
-
-    def write(self, record: Record) -> None:
-        """Keep the record.
-
-        :raises LedgerError: when it could not be kept.
-        """
-        if self._store is None:
-            return
-        try:
-            self._store.set(self._key, record.model_dump(mode="json", exclude_none=True))
-        except Exception as error:  # noqa: BLE001 - whatever the store raises
-            reason = f"{type(error).__name__}: {error}"
-        else:
-            return
-        raise LedgerError(f"The submission could not be recorded ({reason})")
-
-    def forget(self) -> None:
-        """Delete the record; a failure to do so is only logged, because the record stays true."""
-        if self._store is None:
-            return
-        try:
-            self._store.delete(self._key)
-        except Exception as error:  # noqa: BLE001 - see above
-            log.warning("The record of a refused submission could not be deleted: %s", type(error).__name__)
+TOO_YOUNG_TO_VANISH = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -170,11 +80,13 @@ class ComeBack:
 class Submitter:
     """Obtains the task of one request: adopts what an earlier attempt submitted, submits otherwise.
 
-    :param series: identifies a series of automatic retries, so that ``regenerate`` submits once per series.
     :param account_name: what tells accounts apart in the fingerprint.
+    :param series: identifies a series of automatic retries, so that ``regenerate`` submits once per series.
     :param is_alive: whether a result URL can still be downloaded.
     :param is_stored: whether a landed video is still in its place.
-    :param give_up: how long after the intent a recovery may go on looking.
+    :param give_up: how long, from ``since``, a recovery may go on looking before the policy decides.
+    :param since: when this attempt began to look.
+    :param others: ids of tasks that are known to belong to other requests.
     """
 
     client: WanClient
@@ -186,7 +98,10 @@ class Submitter:
     is_alive: Callable[[VideoTask], bool] = lambda task: task.video_url is not None
     is_stored: Callable[[dict[str, Any]], bool] = lambda stored: False
     give_up: timedelta = timedelta(hours=6)
+    since: datetime = field(default_factory=utc_now)
     patience: Patience = field(default_factory=Patience)
+    timing: Timing = field(default_factory=Timing)
+    others: Collection[str] = ()
     log: Any = log
 
     @property
@@ -198,16 +113,16 @@ class Submitter:
     def obtain(self) -> Obtained | ComeBack:
         """Return the task to wait for.
 
-        :raises LedgerError: when the record cannot be read; nothing was submitted.
+        :raises LedgerError: when the record cannot be read or written; nothing was submitted.
         :raises WanSubmissionUnknown: when it cannot be known whether a task exists and the policy is to fail.
         :raises WanError: when the vendor refused.
         """
         record = self.ledger.read()
         if record is None:
-            return self._submit()
+            return self._submit(None)
         if self.policies.regenerate and record.series != self.series:
-            self.log.info("regenerate is set: the recorded submission is forgotten, a new one is paid")
-            return self._submit()
+            self.log.info("regenerate is set: %s is left behind, a new one is submitted and paid", _named(record))
+            return self._submit(self._abandon(record))
         if record.fingerprint != self.fingerprint:
             return self._changed(record)
         if record.handle is None:
@@ -216,87 +131,124 @@ class Submitter:
 
     def resubmit(self) -> Obtained | ComeBack:
         """Submit anew, whatever is recorded (an adopted task came back cancelled)."""
-        return self._submit()
+        return self._submit(self.ledger.read())
 
     # -- submit ---------------------------------------------------------------------------------------
 
-    def _submit(self) -> Obtained | ComeBack:
-        record = Record(
+    def _submit(self, previous: Record | None) -> Obtained | ComeBack:
+        for _ in range(INTENT_TRIES):
+            record = self._intent(previous)
+            try:
+                self.ledger.write(record)
+            except LedgerError as error:
+                raise LedgerError(f"{error.message}; nothing was submitted") from error
+            if utc_now() - record.intent_at < STANDSTILL:
+                return self._post(record, previous)
+            # Another worker may have taken this one for dead by now; if so, Airflow refuses the next write.
+        raise LedgerError("The task state store is so slow that no submission can be recorded in time; try again")
+
+    def _intent(self, previous: Record | None) -> Record:
+        now = utc_now()
+        # A throttled POST is repeated while patience lasts; the last one is begun before this moment.
+        longest = self.patience.throttled + 3 * self.client.account.timeout
+        return Record(
             fingerprint=self.fingerprint,
-            intent_at=utc_now(),
+            intent_at=now,
+            closes_at=now + STANDSTILL + timedelta(seconds=longest),
             idempotency_key=f"wan-{uuid.uuid4().hex}",
             series=self.series,
+            former=previous.known_tasks if previous else [],
         )
-        self.ledger.write(record)
-        return self._post(record)
 
-    def _post(self, record: Record) -> Obtained | ComeBack:
+    def _post(self, record: Record, previous: Record | None) -> Obtained | ComeBack:
         try:
             handle = self.client.submit(self.request, record.idempotency_key, self.patience)
         except WanSubmissionUnknown as error:
             lost = record.model_copy(update={"lost_at": utc_now(), "lost_request_id": error.request_id})
-            if record.lost_at is not None:
-                # A repeat with the same key was lost too: leave it recorded, the next attempt repeats it.
-                raise
             self.log.warning("%s", error)
-            self._keep(lost)
+            self.ledger.keep(lost)
             return self._recover(lost, error)
-        except WanError as error:
-            # A refusal is certain: no task was made. But only one of the request itself says so of an earlier,
-            # lost sending with the same key too.
-            if record.lost_at is None or isinstance(error, WanRequestError | WanModerationError):
+        except WanError:
+            # A refusal is certain: no task was made, so what was recorded before it holds again.
+            if previous is None:
                 self.ledger.forget()
+            else:
+                self.ledger.keep(previous)
             raise
-        self._keep(record.model_copy(update={"handle": handle}))
+        return self._made(record, handle)
+
+    def _made(self, record: Record, handle: TaskHandle) -> Obtained:
+        self.ledger.keep(record.model_copy(update={"handle": handle}))
         return Obtained(handle)
 
-    def _keep(self, record: Record) -> None:
-        """Record what has already happened; a failure must not lose a paid task, so it is only told."""
+    def _repeat(self, record: Record) -> Obtained | ComeBack:
+        """Send a lost submission again with its key: the vendor answers with the task that it made, if it did."""
+        self.log.info("The answer to a submission was lost: the same idempotency key is sent again")
         try:
-            self.ledger.write(record)
-        except LedgerError as error:
-            where = f"task {record.handle.task_id}" if record.handle else "a submission of unknown outcome"
-            self.log.error("%s: %s. If this attempt fails, the next one has to recover it", where, error)
+            handle = self.client.submit(self.request, record.idempotency_key, self.patience)
+        except (WanQuotaError, WanAuthError, WanBillingError):
+            # It says nothing of the lost sending: that stays recorded.
+            raise
+        except (WanRejectedError, WanModerationError) as error:
+            if "idempoten" not in str(error).lower():
+                self.ledger.forget()
+            raise
+        except WanRequestError:
+            raise
+        except WanError as error:
+            why = f"Whether the lost submission made a task is not known yet: {error.message}"
+            if self._may_come_back(self.timing.look_again):
+                return ComeBack(self.timing.look_again, why)
+            raise WanSubmissionUnknown(
+                f"{why}. The next attempt repeats the same idempotency key, so nothing is paid twice",
+                code=error.code,
+                request_id=error.request_id,
+                retryable=True,
+            ) from error
+        return self._made(record, handle)
 
     # -- a record from before -------------------------------------------------------------------------
 
     def _changed(self, record: Record) -> Obtained | ComeBack:
-        what = f"task {record.handle.task_id}" if record.handle else "a submission of unknown outcome"
         if self.policies.on_changed_request == "fail":
             raise WanRequestError(
-                f"The request is not the one that was submitted before ({what}) and on_changed_request is 'fail'; "
-                "nothing was submitted. Restore the request, or set regenerate",
+                f"The request is not the one that was submitted before ({_named(record)}) and on_changed_request is "
+                "'fail': nothing was submitted. Restore the request, or set regenerate and clear the task",
                 task_id=record.handle.task_id if record.handle else None,
             )
-        fate = "which may still be billed"
-        if record.finished:
-            fate = "which is finished"
-        elif record.handle and record.handle.vendor == self.client.vendor.name and self._cancel(record.handle):
-            fate = "which was cancelled and is not billed"
-        self.log.info("The request has changed since %s, %s; a new one is submitted", what, fate)
-        return self._submit()
+        self.log.info("The request has changed since %s: a new one is submitted and paid", _named(record))
+        return self._submit(self._abandon(record))
 
-    def _cancel(self, handle: TaskHandle) -> bool:
+    def _abandon(self, record: Record) -> Record:
+        """Cancel what can be cancelled of a submission that is not wanted any more."""
+        handle = record.handle
+        if record.abandoned or record.finished or handle is None or handle.vendor != self.client.vendor.name:
+            return record
         try:
-            return self.client.cancel_task(handle, Patience(tries=2))
+            is_cancelled = self.client.cancel_task(handle, Patience(tries=2))
         except WanError as error:
-            self.log.warning("The former task %s could not be cancelled: %s", handle.task_id, error)
-            return False
+            self.log.warning("The former task %s could not be cancelled and may be billed: %s", handle.task_id, error)
+            return record
+        fate = (
+            "was cancelled and is not billed" if is_cancelled else "cannot be cancelled; if it still runs, it is billed"
+        )
+        self.log.info("The former task %s %s", handle.task_id, fate)
+        return record.model_copy(update={"abandoned": True})
 
     def _adopt(self, record: Record, handle: TaskHandle) -> Obtained | ComeBack:
-        if record.stored and self.is_stored(record.stored):
+        if record.stored and self._is_in_store(record.stored):
             self.log.info("Task %s is finished and its video is stored: nothing is paid again", handle.task_id)
-            return Obtained(handle, self._look(handle), True, record.stored)
-        task = self._look(handle)
-        if task is None or not (task.status.is_ended or self.client.vendor.is_final(task)):
-            self.log.info(
-                "Adopted task %s (%s, submitted %s): the request is the same, so nothing is submitted or paid again",
-                handle.task_id,
-                task.status if task else "state not known now",
-                handle.submitted_at.isoformat(timespec="seconds"),
-            )
-            self._keep(record.model_copy(update={"adopted": True}))
-            return Obtained(handle, task, True)
+            return Obtained(handle, self._look_once(handle), True, record.stored)
+        try:
+            task = self.client.get_task(handle, Patience(tries=2))
+        except WanAuthError:
+            raise
+        except WanRequestError as error:
+            self.log.info("%s", error)
+            return self._vanished(record, handle)
+        except WanError as error:
+            self.log.info("The state of task %s is not known now: %s", handle.task_id, error)
+            return self._wait_for(record, handle, None)
         if task.status is TaskStatus.SUCCEEDED:
             if self.is_alive(task):
                 self.log.info("Task %s has succeeded already: its video is used, nothing is paid again", handle.task_id)
@@ -306,89 +258,156 @@ class Submitter:
                 "(set store_to to keep videos)",
                 handle.task_id,
             )
-            return self._submit()
+            return self._submit(record)
         if task.status.is_ended:
-            self.log.info("Task %s had %s (not billed): a new one is submitted", handle.task_id, task.status)
-            return self._submit()
-        return self._vanished(handle)
+            self.log.info("Task %s had %s (not billed): a new one is submitted", handle.task_id, _ended(task))
+            return self._submit(record)
+        if self.client.vendor.is_final(task):
+            return self._vanished(record, handle)
+        return self._wait_for(record, handle, task)
 
-    def _look(self, handle: TaskHandle) -> VideoTask | None:
-        """Ask for the task; ``None`` when the vendor cannot tell now, which is no reason to pay again."""
+    def _wait_for(self, record: Record, handle: TaskHandle, task: VideoTask | None) -> Obtained:
+        self.log.info(
+            "Adopted task %s (%s, submitted %s): the request is the same, so nothing is submitted or paid again",
+            handle.task_id,
+            task.status if task else "state not known now",
+            handle.submitted_at.isoformat(timespec="seconds"),
+        )
+        self.ledger.keep(record.model_copy(update={"adopted": True}))
+        return Obtained(handle, task, True)
+
+    def _is_in_store(self, stored: dict[str, Any]) -> bool:
         try:
-            return self.client.get_task(handle, Patience(tries=2))
-        except WanAuthError:
+            return self.is_stored(stored)
+        except WanError:
             raise
-        except WanRequestError as error:
-            self.log.info("The vendor does not know task %s: %s", handle.task_id, error)
-            return VideoTask(task_id=handle.task_id, vendor=handle.vendor, raw_status="UNKNOWN")
-        except WanError as error:
-            self.log.info("The state of task %s is not known now: %s", handle.task_id, error)
+        except Exception as error:  # noqa: BLE001 - whatever the storage raises, it is not "the video is gone"
+            reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise LedgerError(
+            f"It could not be looked up whether the video is still at {stored.get('uri')} ({reason}); "
+            "nothing was submitted"
+        )
+
+    def _look_once(self, handle: TaskHandle) -> VideoTask | None:
+        """Ask for details that are good to have; nothing depends on them."""
+        try:
+            return self.client.get_task(handle, Patience(tries=1))
+        except WanError:
             return None
 
-    def _vanished(self, handle: TaskHandle) -> Obtained | ComeBack:
+    def _vanished(self, record: Record, handle: TaskHandle) -> Obtained | ComeBack:
         age = utc_now() - handle.submitted_at
         if age >= TASK_LIFETIME:
             self.log.warning(
-                "Task %s is older than 24 h and its result is gone and was not stored: it is made and paid anew",
+                "Task %s is older than 24 h: its result is gone and was not stored, so it is made and paid anew "
+                "(set store_to to keep videos)",
                 handle.task_id,
             )
-            return self._submit()
+            return self._submit(record)
+        if age < TOO_YOUNG_TO_VANISH and not self.client.vendor.list_tells_time:
+            # The gateways may not know a task yet that they have just made; the wait bears that for a while.
+            return self._wait_for(record, handle, None)
         return self._by_policy(
             f"{self.client.vendor.title} does not know task {handle.task_id}, although it is only "
             f"{int(age.total_seconds() // 60)} min old: the connection may have changed its account, region or "
             "workspace",
-            handle.task_id,
+            record,
         )
 
     # -- an intent without an answer ------------------------------------------------------------------
 
     def _recover(self, record: Record, lost: WanSubmissionUnknown | None = None) -> Obtained | ComeBack:
-        vendor = self.client.vendor
-        if vendor.has_idempotency_key and utc_now() - record.intent_at < KEY_LIFETIME:
-            self.log.info("The answer to a submission was lost: the same idempotency key is sent again")
-            return self._post(record.model_copy(update={"lost_at": record.lost_at or utc_now()}))
-        if vendor.list_tells_time and utc_now() - record.intent_at < TASK_LIFETIME:
+        vendor, age = self.client.vendor, utc_now() - record.intent_at
+        if vendor.has_idempotency_key and age < KEY_LIFETIME:
+            if lost is not None and self._may_come_back(self.timing.look_again):
+                return ComeBack(self.timing.look_again, "The same idempotency key is sent again in a while")
+            return self._repeat(record)
+        if vendor.list_tells_time and age < LIST_LIFETIME:
             return self._search(record)
-        return self._by_policy(
-            str(lost)
-            if lost
-            else f"An earlier attempt was interrupted while submitting to {vendor.title}, which has "
-            "neither idempotency keys nor a task list to look in: a task may be running and may be billed"
+        if vendor.has_idempotency_key or vendor.list_tells_time:
+            means = "which is too long ago to be looked up"
+        else:
+            means = f"and {vendor.title} has neither idempotency keys nor a task list to look in"
+        why = (
+            f"A submission of {record.intent_at:%Y-%m-%d %H:%M:%S} UTC was interrupted before its answer came, {means}"
         )
+        return self._by_policy(f"{why} ({lost.message})" if lost else why, record, lost)
 
     def _search(self, record: Record) -> Obtained | ComeBack:
-        outcome = search(
-            self.client,
-            Search(
-                request=self.request,
-                model=self.client.vendor.model_of(self.request),
-                intent_at=record.intent_at,
-                lost_at=record.lost_at,
-                request_id=record.lost_request_id,
-                longest=timedelta(seconds=self.patience.throttled + self.client.account.timeout * 2),
-            ),
+        until = record.lost_at or record.closes_at or record.intent_at + timedelta(minutes=5)
+        wanted = Search(
+            request=self.request,
+            model=model_sent(self.request, self.client.vendor.model_of(self.request)),
+            intent_at=record.intent_at,
+            until=until,
+            request_id=record.lost_request_id,
+            not_ours=frozenset(record.former) | frozenset(self.others),
+            timing=self.timing,
         )
-        match outcome:
-            case Found(handle=TaskHandle() as handle, task=task):
-                self.log.info(
-                    "Found task %s, which the lost submission had made: it is adopted, nothing is paid again",
-                    handle.task_id,
-                )
-                self._keep(record.model_copy(update={"handle": handle, "adopted": True}))
-                return Obtained(handle, task, True)
-            case Found(is_proven_absent=True):
-                self.log.info("The task list proves that the lost submission made no task: it is submitted anew")
-                return self._submit()
-            case Found(come_back_in=float() as seconds, why=why) if utc_now() - record.intent_at < self.give_up:
-                return ComeBack(seconds, why)
-        return self._by_policy(outcome.why)
+        found = search(self.client, wanted)
+        if found.handle is not None:
+            return self._take(record, found, found.handle)
+        if found.is_proven_absent:
+            self.log.info("The task list shows that the lost submission made no task: it is submitted anew")
+            return self._submit(record)
+        if found.come_back_in is not None and self._may_come_back(found.come_back_in):
+            return ComeBack(found.come_back_in, found.why)
+        return self._by_policy(found.why, record)
 
-    def _by_policy(self, why: str, task_id: str | None = None) -> Obtained | ComeBack:
+    def _take(self, record: Record, found: Found, handle: TaskHandle) -> Obtained:
+        by = (
+            "its request id"
+            if handle.request_id and handle.request_id == record.lost_request_id
+            else (
+                "time, model and prompt"
+                if tells_all(self.request)
+                else "time, model and prompt (the vendor does not tell its media)"
+            )
+        )
+        self.log.info(
+            "Found task %s, which the lost submission had made, by %s: it is adopted, nothing is paid again",
+            handle.task_id,
+            by,
+        )
+        self.ledger.keep(record.model_copy(update={"handle": handle, "adopted": True}))
+        return Obtained(handle, found.task, True)
+
+    def _may_come_back(self, seconds: float) -> bool:
+        return utc_now() + timedelta(seconds=seconds) < self.since + self.give_up
+
+    def _by_policy(self, why: str, record: Record, lost: WanError | None = None) -> Obtained | ComeBack:
         if self.policies.on_unknown_submission == "resubmit":
             self.log.warning("%s. on_unknown_submission is 'resubmit': a new one is submitted and paid", why)
-            return self._submit()
+            return self._submit(record)
         raise WanSubmissionUnknown(
-            f"{why}. Nothing was submitted again. Look in the vendor's console; then set regenerate (or "
-            "on_unknown_submission='resubmit') and clear the task to submit anew",
-            task_id=task_id,
+            f"{why}. A task may have been made and billed, so nothing was submitted again "
+            "(on_unknown_submission='fail'). Look in the vendor's console; to submit and pay anew, set regenerate or "
+            "on_unknown_submission='resubmit' and clear the task",
+            code=lost.code if lost else None,
+            request_id=lost.request_id if lost else record.lost_request_id,
+            task_id=record.handle.task_id if record.handle else None,
         )
+
+
+def _named(record: Record) -> str:
+    if record.handle:
+        return f"task {record.handle.task_id}"
+    return f"the submission of {record.intent_at:%Y-%m-%d %H:%M:%S} UTC, whose outcome is not known"
+
+
+def _ended(task: VideoTask) -> str:
+    return f"{task.status} with {task.error_code}" if task.error_code else str(task.status)
+
+
+__all__ = [
+    "STATE_KEY",
+    "ComeBack",
+    "Ledger",
+    "LedgerError",
+    "Obtained",
+    "Policies",
+    "Record",
+    "StateStore",
+    "Submitter",
+    "Timing",
+]

@@ -99,7 +99,9 @@ class VideoRequest(BaseModel):
 
     def fingerprint(self, *account: str | None) -> str:
         """Return a digest of everything that decides what is made and who pays for it."""
-        content = self.model_dump(mode="json", exclude={"strict", "webhook_url"})
+        # What is not given is left out, so that a field that a later version adds changes no recorded digest.
+        said = self.model_dump(mode="json", exclude={"strict", "webhook_url"}, exclude_none=True)
+        content = {name: value for name, value in said.items() if value not in ([], {})}
         text = json.dumps([self.mode, content, account], sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

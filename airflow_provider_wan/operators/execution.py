@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -38,23 +39,35 @@ class Execution:
         self._context = context
         self._log = operator.log
         self._hook = WanHook(operator.wan_conn_id)
+        self._since = utc_now()
+        self._carried: dict[str, Any] | None = None
 
     # -- steps ----------------------------------------------------------------------------------------
 
     def start(self, event: dict[str, Any] | None = None) -> Any:
         """Obtain the task and wait for it; ``event`` is that of a pause before."""
-        try:
-            obtained = self._obtain()
-        except WanQuotaError as error:
-            pause = max(error.retry_after or 0.0, THROTTLED_PAUSE)
-            return self._pause(ComeBack(pause, f"The submission is throttled: {error}"), event, error)
-        except WanError as error:
-            fail(error)
-        finally:
-            self._hook.close()
-        if isinstance(obtained, ComeBack):
-            return self._pause(obtained, event)
-        return self._go_on(obtained)
+        if event:
+            self._since = datetime.fromisoformat(event["since"])
+            self._carried = event.get("record")
+        return self._begin(lambda: self._submitter().obtain())
+
+    def _begin(self, obtain: Callable[[], Obtained | ComeBack]) -> Any:
+        while True:
+            refusal: WanError | None = None
+            try:
+                found = obtain()
+            except WanQuotaError as error:
+                refusal = error
+                pause = max(error.retry_after or 0.0, THROTTLED_PAUSE)
+                found = ComeBack(pause, f"The submission is throttled, no task was made: {error}")
+            except WanError as error:
+                fail(error)
+            finally:
+                self._hook.close()
+            if isinstance(found, Obtained):
+                return self._go_on(found)
+            self._pause(found, refusal)
+            obtain = self._submitter().obtain
 
     def resume(self, event: dict[str, Any]) -> Any:
         """Take the trigger's event; return the result."""
@@ -83,13 +96,13 @@ class Execution:
     @cached_property
     def _ledger(self) -> Ledger:
         if not self._operator.durable:
-            return Ledger(None)
+            return Ledger(None, carried=self._carried)
         store = self._context.get("task_state_store")
         if store is None:
             self._log.warning(
                 "This Airflow keeps no task state (3.3 and newer do): a retry of this task may submit, and pay, again"
             )
-        return Ledger(store)
+        return Ledger(store, carried=self._carried)
 
     def _submitter(self) -> Submitter:
         operator, ti = self._operator, self._context["ti"]
@@ -108,23 +121,20 @@ class Execution:
             is_alive=self._is_alive,
             is_stored=self._is_stored,
             give_up=self._timeout,
+            since=self._since,
             patience=patience,
             log=self._log,
         )
 
-    def _obtain(self) -> Obtained | ComeBack:
-        return self._submitter().obtain()
-
     def _is_alive(self, task: VideoTask) -> bool:
         from airflow_provider_wan.delivery import is_alive
 
-        expires = task.url_expires_at
-        return (expires is None or expires > utc_now()) and is_alive(task, self._hook.account)
+        return is_alive(task, self._hook.account)
 
     def _is_stored(self, stored: dict[str, Any]) -> bool:
         from airflow_provider_wan.delivery import is_stored
 
-        return bool(self._operator.store_to) and is_stored(stored)
+        return is_stored(stored)
 
     # -- waiting --------------------------------------------------------------------------------------
 
@@ -160,15 +170,15 @@ class Execution:
         if obtained.stored is not None:
             task = obtained.task or VideoTask(task_id=handle.task_id, vendor=handle.vendor, mode=handle.mode)
             known = {"status": str(TaskStatus.SUCCEEDED)}
-            return self._hand_on(self._result(task, handle) | known | obtained.stored)
+            return self._hand_on(self._result(task, handle) | known | self._in_place(task, obtained.stored))
         if obtained.task is not None and obtained.task.status is TaskStatus.SUCCEEDED:
             return self._finish(Ending(EndingStatus.SUCCESS, obtained.task))
         if not operator.wait_for_completion:
             return handle.to_dict()
         deadline = self._deadline(handle)
+        operator.running = handle.to_dict()
         if operator.deferrable:
             self._defer(handle, deadline)
-        operator.running = handle.to_dict()
         ending = self._hook.wait_for_ending(handle, deadline, self._interval, self._log.info)
         if ending.status is EndingStatus.TIMEOUT and operator.cancel_on_timeout:
             ending = Ending(ending.status, ending.task, f"{ending.message}. {cancel_now(self._hook, handle)}")
@@ -196,19 +206,20 @@ class Execution:
         )
         operator.defer(trigger=trigger, method_name="execute_complete", timeout=deadline - utc_now() + BACKSTOP)
 
-    def _pause(self, come_back: ComeBack, event: dict[str, Any] | None, error: WanError | None = None) -> Any:
-        since = (event or {}).get("since") or utc_now().isoformat()
-        waited = utc_now() - datetime.fromisoformat(since)
-        if waited + timedelta(seconds=come_back.seconds) > self._timeout:
-            fail(error or WanError(f"{come_back.why}; the time-out of {self._timeout} is over", retryable=True))
+    def _pause(self, come_back: ComeBack, refusal: WanError | None) -> None:
+        """Wait before the next attempt to obtain the task: here in the worker, or by a deferral."""
+        moment = utc_now() + timedelta(seconds=come_back.seconds)
+        if moment > self._since + self._timeout:
+            why = f"{come_back.why}; the time-out of {self._timeout} is over. The next attempt goes on from here"
+            fail(refusal or WanError(why, retryable=True))
         self._log.info("%s. Trying again in %.0f s", come_back.why, come_back.seconds)
         if not self._operator.deferrable:
             time.sleep(come_back.seconds)
-            return self.start({"since": since})
+            return
         from airflow_provider_wan.triggers.wan import WanPauseTrigger
 
-        moment = utc_now() + timedelta(seconds=come_back.seconds)
-        return self._operator.defer(trigger=WanPauseTrigger(moment.isoformat(), since), method_name="execute_again")
+        trigger = WanPauseTrigger(moment.isoformat(), self._since.isoformat(), self._ledger.carried())
+        self._operator.defer(trigger=trigger, method_name="execute_again")
 
     # -- the end --------------------------------------------------------------------------------------
 
@@ -221,7 +232,7 @@ class Execution:
                 "a new one is submitted",
                 ending.task.task_id,
             )
-            return self._resubmit()
+            return self._begin(lambda: self._submitter().resubmit())
         return fail(error_of(ending))
 
     def _was_adopted(self, task: VideoTask) -> bool:
@@ -239,17 +250,6 @@ class Execution:
         except WanError as error:
             self._log.warning("%s", error)
             return None
-
-    def _resubmit(self) -> Any:
-        try:
-            obtained = self._submitter().resubmit()
-        except WanError as error:
-            fail(error)
-        finally:
-            self._hook.close()
-        if isinstance(obtained, ComeBack):
-            return self._pause(obtained, None)
-        return self._go_on(obtained)
 
     def _deliver(self, task: VideoTask) -> dict[str, Any]:
         """Return the result; land the video first where the operator asks for it."""
@@ -302,6 +302,23 @@ class Execution:
         self._log.info("Stored the video at %s (%d bytes)", landed.uri, landed.bytes)
         return landed.to_dict()
 
+    def _in_place(self, task: VideoTask, stored: dict[str, Any]) -> dict[str, Any]:
+        """Return where the video lies; copy it when ``store_to`` names another place than before."""
+        from airflow_provider_wan.delivery import copy_stored, target_of
+
+        uri = target_of(task, str(self._operator.store_to)) if self._operator.store_to else stored["uri"]
+        if uri == stored["uri"]:
+            return stored
+        try:
+            landed = copy_stored(stored, uri).to_dict()
+        except WanError as error:
+            fail(error)
+        self._log.info("Copied the video from %s to %s", stored["uri"], uri)
+        record = self._record()
+        if record is not None:
+            self._keep(record.model_copy(update={"stored": landed}))
+        return landed
+
     def _result(self, task: VideoTask, handle: TaskHandle | None) -> dict[str, Any]:
         known = self._operator.known_of_request(self._context, self._operator.request_or_none(self._context))
         if handle is not None:
@@ -321,10 +338,18 @@ ASSET_KEYS = ("task_id", "vendor", "model", "mode", "resolution", "ratio", "dura
 
 
 def tell_assets(operator: Any, context: Any, result: dict[str, Any]) -> None:
-    """Put the result's small fields into the events of the operator's asset outlets."""
+    """Put the result's small fields into the events of the operator's asset outlets.
+
+    An alias becomes the asset that was stored: its URI is known only now.
+    """
+    from airflow.sdk import Asset, AssetAlias
+
     small = {name: result[name] for name in ASSET_KEYS if result.get(name) is not None}
-    for asset in getattr(operator, "outlets", None) or []:
-        context["outlet_events"][asset].extra.update(small)
+    for outlet in getattr(operator, "outlets", None) or []:
+        if not isinstance(outlet, AssetAlias):
+            context["outlet_events"][outlet].extra.update(small)
+        elif "uri" in small:
+            context["outlet_events"][outlet].add(Asset(small["uri"]), extra=small)
 
 
 def truth(name: str, value: Any) -> bool:

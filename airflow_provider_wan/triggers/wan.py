@@ -239,22 +239,24 @@ class WanPauseTrigger(BaseTrigger):
 
     :param moment: ISO 8601.
     :param since: ISO 8601, when the first of these pauses began.
+    :param record: the record of a submission, handed back in the event where no task state store keeps it.
     """
 
-    def __init__(self, moment: str, since: str) -> None:
+    def __init__(self, moment: str, since: str, record: dict[str, Any] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.moment = moment
         self.since = since
+        self.record = record
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the kwargs."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
-            {"moment": self.moment, "since": self.since},
+            {"moment": self.moment, "since": self.since, "record": self.record},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Sleep until the moment."""
         left = (datetime.fromisoformat(self.moment) - utc_now()).total_seconds()
         await asyncio.sleep(max(0.0, left))
-        yield TriggerEvent({"since": self.since})
+        yield TriggerEvent({"since": self.since, "record": self.record})
