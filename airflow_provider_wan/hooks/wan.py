@@ -7,6 +7,7 @@ import mimetypes
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from airflow_provider_wan.client.client import AsyncWanClient, WanClient
 from airflow_provider_wan.client.errors import Violation, WanError, WanRequestError
 from airflow_provider_wan.client.exchange import Account
 from airflow_provider_wan.client.flows import Patience
-from airflow_provider_wan.client.polling import shared_poller
+from airflow_provider_wan.client.polling import Poller, shared_poller
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.client.vendors import vendor_of
@@ -25,6 +26,7 @@ from airflow_provider_wan.client.vendors.base import TaskFilter, Upload, Vendor
 from airflow_provider_wan.client.waiting import Ending, EndingStatus, Watch
 from airflow_provider_wan.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
 from airflow_provider_wan.hooks.account import account_of
+from airflow_provider_wan.hooks.shared_account import shared_account
 
 if TYPE_CHECKING:
     from airflow_provider_wan.batch.waiting import Waited
@@ -229,13 +231,18 @@ class WanHook(BaseHook):
         profile: str = "",
     ) -> Ending:
         """Wait on the shared poller; return how it ended."""
-        account = await self.aget_account()
+        async with self._poller() as poller:
+            return await poller.wait(handle, deadline, poll_interval, profile, on_change)
+
+    @asynccontextmanager
+    async def _poller(self) -> AsyncIterator[Poller]:
+        self._account = self._account or await shared_account(self.wan_conn_id, self.aget_account)
 
         async def read_again() -> Account:
             return await self.aget_account(is_fresh=True)
 
-        async with shared_poller(account, read_again) as poller:
-            return await poller.wait(handle, deadline, poll_interval, profile, on_change)
+        async with shared_poller(self._account, read_again) as poller:
+            yield poller
 
     async def await_some(
         self, window: list[Waited], poll_interval: float, enough: int, wake_at: datetime | None = None
@@ -243,12 +250,7 @@ class WanHook(BaseHook):
         """Wait on the shared poller until ``enough`` tasks of a window have ended; return what ended."""
         from airflow_provider_wan.batch.waiting import wait_for_some
 
-        account = await self.aget_account()
-
-        async def read_again() -> Account:
-            return await self.aget_account(is_fresh=True)
-
-        async with shared_poller(account, read_again) as poller:
+        async with self._poller() as poller:
             return await wait_for_some(poller, window, poll_interval, enough, wake_at)
 
     async def aupload_file(self, path: str | Path, model: str | None = None) -> str:
