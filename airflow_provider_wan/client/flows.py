@@ -104,10 +104,9 @@ class Flows:
                     request_id=request_id,
                 )
             undecided += verdict.is_undecided
-            # Once an answer was lost, only a repeat with the same key is safe, and only so many of them useful.
-            may_repeat = (
-                self.vendor.has_idempotency_key and undecided < patience.tries if undecided else verdict.may_repeat
-            )
+            # A lost answer may be settled by the same key only; a few repeats of that are useful.
+            can_settle = self.vendor.has_idempotency_key and undecided < patience.tries
+            may_repeat = can_settle if verdict.is_undecided else verdict.may_repeat
             pause = back_off(attempt, verdict.error.retry_after)
             if not may_repeat or waited + pause > patience.throttled:
                 raise self._lost(verdict.error, attempt) if undecided else verdict.error

@@ -118,7 +118,8 @@ def drive(flow: Flow[Any], outcomes: Iterable[Answer | Broken]) -> Drive:
                 seen.pauses.append(step.seconds)
             else:
                 seen.calls.append(step)
-                reply = next(feed)
+                reply = next(feed, None)
+                assert reply is not None, f"one call too many: {step}"
     except StopIteration as end:
         seen.result = end.value
     except Exception as error:
