@@ -1,6 +1,7 @@
 """What the shared poller asks next: pure decisions over the waiters, the clock and the answers.
 
-Times are seconds of any clock that only moves forward; the driver in ``polling`` owns the I/O.
+Times are seconds of any clock that only moves forward; the driver in ``polling`` owns the I/O. The parts: ``pace``
+(how fast), ``sweeps`` (the task list), ``runtimes`` (what is learnt); here is who is asked, and when.
 """
 
 from __future__ import annotations
@@ -9,63 +10,33 @@ import heapq
 import math
 import random
 from collections import deque
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from datetime import datetime
 
-from airflow_provider_wan.client.errors import WanError, WanQuotaError
-from airflow_provider_wan.client.runtimes import Runtimes
-from airflow_provider_wan.client.tasks import TaskHandle, VideoTask
-from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage
+from airflow_provider_wan.client.asks import Ask, Entry, Page, Query
+from airflow_provider_wan.client.errors import WanAuthError, WanError, WanQuotaError, WanRequestError
+from airflow_provider_wan.client.pace import Pace
+from airflow_provider_wan.client.runtimes import LONGEST, Queues, Runtimes
+from airflow_provider_wan.client.sweeps import MISSES_ALLOWED, Sweeps
+from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask
+from airflow_provider_wan.client.vendors.base import TaskPage
 
-PAGE_SIZE = 100
-MAX_IN_FLIGHT = 12
-"""Below the client's 16 connections: httpx degrades when requests queue on its pool."""
+TYPICAL_LEAST = 60.0
+"""Seconds: the vendors speak of one to five minutes; believed until something is learnt."""
 
-LIST_MARGIN = timedelta(minutes=5)
-LIST_SPAN = timedelta(hours=24)
-PROBE_CYCLES = 20
-"""Cycles after which a list that was too long or did not know our tasks is tried again."""
+COLD_INTERVALS = 4
+COLD_INTERVALS_LISTED = 2
+"""But the first look comes after so many intervals at most, earlier where the list makes it cheap."""
 
+CYCLE = 0.9
+"""Intervals from one sweep to the next: the results that it finds take some time of their own to fetch."""
 
-@dataclass(frozen=True)
-class Query:
-    """Ask for one task."""
+PROBE_CYCLES = 16
+"""Sweeps after which tasks that the list did not show are looked for in it again."""
 
-    handle: TaskHandle
+QUEUE_CAUTION = 0.7
+"""Fraction of the expected time in the vendor's queue after which a task is looked at again."""
 
-
-@dataclass(frozen=True)
-class Page:
-    """Ask for one page of the vendor's task list."""
-
-    wanted: TaskFilter
-    number: int
-
-
-Ask: TypeAlias = Query | Page
-
-
-@dataclass
-class _Entry:
-    handle: TaskHandle
-    interval: float
-    profile: str
-    not_before: float
-    due: float
-    asked: bool = False
-    is_finished: bool = False
-    misses: int = 0
-
-
-@dataclass
-class _Sweep:
-    wanted: TaskFilter
-    waiting_for: set[str]
-    todo: deque[int] = field(default_factory=lambda: deque([1]))
-    outstanding: int = 0
-    pages: int | None = None
-    found: int = 0
+__all__ = ["Ask", "Page", "Query", "Schedule"]
 
 
 class Schedule:
@@ -77,23 +48,19 @@ class Schedule:
     """
 
     def __init__(self, rate: float, can_list: bool, rng: random.Random | None = None) -> None:
-        self._spacing = 1.0 / rate
-        self._can_list = can_list
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
-        self._entries: dict[str, _Entry] = {}
-        self._heap: list[tuple[float, int, str]] = []
+        self._pace = Pace(rate, self._rng)
+        self._sweeps = Sweeps(self._put_off, self._rng) if can_list else None
+        self._runtimes = Runtimes()
+        self._queues = Queues()
+        self._entries: dict[str, Entry] = {}
+        self._asked: set[str] = set()
+        self._heap: list[tuple[float, int, Entry]] = []
         self._order = 0
-        self._urgent: deque[str] = deque()
-        self._in_flight = 0
-        self._next_request = 0.0
-        self._blocked_until = 0.0
-        self._throttles = 0
-        self._troubles = 0
-        self._sweep: _Sweep | None = None
+        self._urgent: deque[Entry] = deque()
+        self._results: deque[Entry] = deque()
         self._next_cycle = math.inf
-        self._skip_cycles = 0
-        self._pages = 1
-        self.runtimes = Runtimes()
+        self._cycles = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -106,202 +73,236 @@ class Schedule:
         :param profile: what tasks of the same kind share (model, tier, length), to learn how long they take.
         :param age: seconds since its submission.
         """
-        if handle.task_id in self._entries:
+        known = self._entries.get(handle.task_id)
+        if known is not None:
+            # Another waiter; the more impatient one sets the pace.
+            known.interval = min(known.interval, interval)
+            self._put_off(known, min(known.due, max(known.not_before, now + interval)))
             return
-        first = max(interval, self.runtimes.least(profile) - age)
-        due = now + first + self._rng.uniform(0.0, interval)
-        entry = _Entry(handle, interval, profile, now + interval, due)
+        entry = Entry(handle, interval, profile, not_before=now + interval, made=now - age, due=now)
         self._entries[handle.task_id] = entry
-        self._push(entry)
-        if self._next_cycle == math.inf:
-            self._next_cycle = now + interval
+        # Spread, because after a restart everybody comes at once.
+        self._put_off(entry, now + max(interval, self._least(entry) - age) + self._rng.uniform(0.0, interval))
+        self._next_cycle = min(self._next_cycle, now + interval)
+
+    def _least(self, entry: Entry) -> float:
+        """Return the seconds such a task runs at least."""
+        learnt = self._runtimes.least(entry.profile)
+        if learnt is not None:
+            return learnt
+        is_listed = self._sweeps is not None and len(self._entries) > 2
+        intervals = COLD_INTERVALS_LISTED if is_listed else COLD_INTERVALS
+        return max(0.0, min(TYPICAL_LEAST, intervals * entry.interval) - 0.5 * entry.interval)
 
     def remove(self, task_id: str) -> None:
         """Let a task go."""
-        self._entries.pop(task_id, None)
-        if self._sweep:
-            self._sweep.waiting_for.discard(task_id)
+        entry = self._entries.pop(task_id, None)
+        if entry is None:
+            return
+        self._see_queued(entry, False)
+        if self._sweeps:
+            self._sweeps.forget(task_id)
         if not self._entries:
             self._heap.clear()
             self._urgent.clear()
-            self._sweep = None
+            self._results.clear()
             self._next_cycle = math.inf
+            if self._sweeps:
+                self._sweeps.clear()
 
-    def hurry(self, task_id: str) -> None:
-        """Ask for a task as soon as the budget allows (its deadline has come)."""
-        if task_id in self._entries:
-            self._urgent.appendleft(task_id)
+    def hurry(self, task_id: str, now: float) -> None:
+        """Ask for a task as soon as the budget allows, and until it answers (its deadline has come)."""
+        entry = self._entries.get(task_id)
+        if entry is not None and not entry.is_urgent:
+            entry.is_urgent = True
+            self._urgent.append(entry)
 
     # -- what next ------------------------------------------------------------------------------------
 
     def next(self, now: float) -> Ask | float:
         """Return what to ask at ``now``, or the seconds to wait until it is worth calling again."""
-        if self._in_flight >= MAX_IN_FLIGHT or not self._entries:
+        if not self._entries:
             return math.inf
-        gate = max(self._next_request, self._blocked_until)
-        if now < gate:
-            return gate - now
+        wait = self._pace.wait(now)
+        if wait > 0:
+            return wait
         if now >= self._next_cycle:
             self._begin_cycle(now)
         ask = self._pick(now)
         if ask is None:
-            return max(0.0, min(self._next_due(), self._next_cycle) - now)
-        self._in_flight += 1
-        self._next_request = now + self._spacing
+            return max(0.0, self._next_moment() - now)
+        if isinstance(ask, Query):
+            self._asked.add(ask.handle.task_id)
+        self._pace.sent(now)
         return ask
 
     def _pick(self, now: float) -> Ask | None:
-        while self._urgent:
-            entry = self._entries.get(self._urgent.popleft())
-            if entry and not entry.asked:
-                entry.asked = True
-                return Query(entry.handle)
-        if self._sweep and self._sweep.todo:
-            self._sweep.outstanding += 1
-            return Page(self._sweep.wanted, self._sweep.todo.popleft())
+        """Take last looks first, then pages (few, and they tell of many), then results, then who is due longest."""
+        if last_look := self._first_of(self._urgent):
+            return Query(last_look.handle)
+        if self._sweeps and self._sweeps.next_page() <= now:
+            return self._sweeps.take_page()
+        if result := self._first_of(self._results):
+            return Query(result.handle)
         while self._heap and self._heap[0][0] <= now:
-            due, _, task_id = heapq.heappop(self._heap)
-            entry = self._entries.get(task_id)
-            if entry and entry.due == due and not entry.asked:
-                entry.asked = True
+            entry = heapq.heappop(self._heap)[2]
+            entry.queued = math.inf
+            if not self._is_open(entry):
+                # Its query is under way (the answer puts it back), or it has been let go.
+                continue
+            if entry.due <= now:
                 return Query(entry.handle)
+            self._push(entry)
         return None
 
-    def _next_due(self) -> float:
-        while self._heap:
-            due, _, task_id = self._heap[0]
-            entry = self._entries.get(task_id)
-            if entry and entry.due == due and not entry.asked:
-                return due
-            heapq.heappop(self._heap)
-        return math.inf
+    def _first_of(self, line: deque[Entry]) -> Entry | None:
+        while line:
+            entry = line.popleft()
+            if self._is_open(entry):
+                return entry
+        return None
+
+    def _is_open(self, entry: Entry) -> bool:
+        task_id = entry.handle.task_id
+        return self._entries.get(task_id) is entry and task_id not in self._asked
+
+    def _next_moment(self) -> float:
+        due = self._heap[0][0] if self._heap else math.inf
+        return min(due, self._next_cycle, self._sweeps.next_page() if self._sweeps else math.inf)
 
     def _begin_cycle(self, now: float) -> None:
-        cycle = min(entry.interval for entry in self._entries.values())
+        cycle = CYCLE * min(entry.interval for entry in self._entries.values())
         self._next_cycle = now + cycle
-        if not self._can_list or self._sweep is not None:
+        if self._sweeps is None:
             return
-        if self._skip_cycles > 0:
-            self._skip_cycles -= 1
+        if self._sweeps.is_under_way:
+            # It is late; the next one follows at its heels.
+            self._next_cycle = now + cycle / 20
             return
-        due = {
-            task_id
+        if len(self._results) * self._pace.spacing > cycle:
+            # Known results wait for the budget already; to know of more helps nobody.
+            return
+        soon = now + cycle
+        ripe = [
+            entry
             for task_id, entry in self._entries.items()
-            if entry.due <= now + cycle and not entry.asked and not entry.is_finished
-        }
-        if self._pages < len(due):
-            self._sweep = _Sweep(self._filter(), due)
+            if entry.due <= soon and not entry.is_ended and task_id not in self._asked and self._may_show(entry)
+        ]
+        self._cycles += 1
+        self._sweeps.begin(ripe, now, cycle)
 
-    def _filter(self) -> TaskFilter:
-        handles = [entry.handle for entry in self._entries.values()]
-        models = {handle.model for handle in handles}
-        oldest = min(handle.submitted_at for handle in handles)
-        since = max(oldest, datetime.now(UTC) - LIST_SPAN + 2 * LIST_MARGIN) - LIST_MARGIN
-        return TaskFilter(since=since, model=models.pop() if len(models) == 1 else None, page_size=PAGE_SIZE)
+    def _may_show(self, entry: Entry) -> bool:
+        """Whether the list can be expected to show a task; one that it did not show gets another chance at times."""
+        return entry.misses < MISSES_ALLOWED or self._cycles % PROBE_CYCLES == 0
 
     # -- answers --------------------------------------------------------------------------------------
 
     def answered(self, ask: Ask, answer: VideoTask | TaskPage, now: float) -> None:
-        """Take the answer to ``ask``; the observer of single tasks is the driver's business."""
-        self._in_flight -= 1
-        self._throttles = self._troubles = 0
-        if isinstance(ask, Query) and isinstance(answer, VideoTask):
-            entry = self._entries.get(ask.handle.task_id)
-            if entry:
-                entry.asked = False
-                entry.is_finished = False
-                entry.misses = 0
-                self._postpone(entry, now + entry.interval)
-        elif isinstance(ask, Page) and isinstance(answer, TaskPage):
-            self._take_page(ask, answer, now)
+        """Take the answer to ``ask``."""
+        self._pace.answered()
+        if isinstance(ask, Page):
+            if self._sweeps and isinstance(answer, TaskPage):
+                for shown, row in self._sweeps.answered(ask, answer, self._entries, now):
+                    self._take_row(shown, row, now)
+            return
+        self._asked.discard(ask.handle.task_id)
+        entry = self._entries.get(ask.handle.task_id)
+        if entry is None or not isinstance(answer, VideoTask):
+            return
+        entry.is_ended = entry.is_urgent = False
+        entry.failures = 0
+        if answer.status.is_ended:
+            self._learn(entry, answer, now)
+            self._see_queued(entry, False)
+            self._put_off(entry, now + entry.interval)
+        else:
+            self._put_off(entry, self._next_look(entry, answer, now))
 
     def failed(self, ask: Ask, error: WanError, now: float) -> None:
         """Take a failure of ``ask``: a throttled or troubled vendor slows the whole account."""
-        self._in_flight -= 1
         if isinstance(error, WanQuotaError):
-            self._throttles += 1
-            pause = error.retry_after if error.retry_after is not None else min(60.0, 2.0**self._throttles)
-            self._blocked_until = max(self._blocked_until, now + pause)
+            self._pace.throttled(error.retry_after, now)
+        elif isinstance(error, WanRequestError):
+            # An answer all the same: this task is not known, nothing is wrong with the account.
+            self._pace.answered()
         else:
-            self._troubles += 1
-            if self._troubles > 2:
-                pause = min(10.0, 0.25 * 2.0 ** min(self._troubles - 2, 8))
-                self._blocked_until = max(self._blocked_until, now + pause * self._rng.uniform(0.5, 1.0))
-        if isinstance(ask, Query):
-            entry = self._entries.get(ask.handle.task_id)
-            if entry:
-                entry.asked = False
-                if entry.is_finished:
-                    self._urgent.append(entry.handle.task_id)
-                else:
-                    self._postpone(entry, now + entry.interval * self._rng.uniform(0.5, 1.0))
-        elif self._sweep is not None and ask.wanted is self._sweep.wanted:
-            self._sweep.outstanding -= 1
-            self._end_sweep(now, is_whole=False)
-
-    def _take_page(self, ask: Page, page: TaskPage, now: float) -> None:
-        sweep = self._sweep
-        if sweep is None or ask.wanted is not sweep.wanted:
+            self._pace.troubled(now, isinstance(error, WanAuthError))
+        if isinstance(ask, Page):
+            if self._sweeps:
+                self._sweeps.failed(ask, now)
             return
-        sweep.outstanding -= 1
-        for row in page.tasks:
-            entry = self._entries.get(row.task_id)
-            if entry is None or row.task_id not in sweep.waiting_for:
-                continue
-            sweep.waiting_for.discard(row.task_id)
-            sweep.found += 1
-            entry.misses = 0
-            self._take_row(entry, row, now)
-        if sweep.pages is None:
-            # The page size granted may be smaller than asked for, so count in pages of the size seen.
-            sweep.pages = self._count(page)
-            self._pages = sweep.pages
-            if sweep.pages - 1 >= max(1, len(sweep.waiting_for)) and sweep.waiting_for:
-                self._skip_cycles = PROBE_CYCLES
-                self._end_sweep(now, is_whole=False)
-                return
-            sweep.todo.extend(range(2, sweep.pages + 1))
-        if not sweep.waiting_for:
-            sweep.todo.clear()
-        if not sweep.todo and sweep.outstanding == 0:
-            self._end_sweep(now, is_whole=True)
+        self._asked.discard(ask.handle.task_id)
+        entry = self._entries.get(ask.handle.task_id)
+        if entry is None:
+            return
+        entry.failures += 1
+        pause = entry.interval
+        if entry.is_ended or entry.is_urgent:
+            pause = min(pause, 2.0 ** min(entry.failures, 6))
+        self._put_off(entry, max(entry.not_before, now + pause * self._rng.uniform(0.5, 1.0)))
 
-    def _count(self, page: TaskPage) -> int:
-        if page.next_page is None:
-            return 1
-        if page.total is not None and page.tasks:
-            return max(2, math.ceil(page.total / len(page.tasks)))
-        return 2
-
-    def _take_row(self, entry: _Entry, row: VideoTask, now: float) -> None:
+    def _take_row(self, entry: Entry, row: VideoTask, now: float) -> None:
+        """Take what a sweep shows of one task."""
         if row.status.is_ended:
-            entry.is_finished = True
+            if entry.is_ended:
+                return
+            entry.is_ended = True
             if now >= entry.not_before:
-                self._urgent.append(entry.handle.task_id)
+                # The time below only matters if the query is lost on its way.
+                self._put_off(entry, now + entry.interval)
+                self._results.append(entry)
             else:
-                self._postpone(entry, entry.not_before)
+                self._put_off(entry, entry.not_before)
+        elif row.status is not TaskStatus.UNKNOWN:
+            self._put_off(entry, self._next_look(entry, row, now))
+
+    def _next_look(self, entry: Entry, task: VideoTask, now: float) -> float:
+        """Return when a task that has not ended is worth another look."""
+        entry.looked = now
+        wait = entry.interval
+        if task.status is TaskStatus.PENDING:
+            # It has its whole run before it, and whoever is ahead of it in the queue.
+            entry.starts = now
+            self._see_queued(entry, True)
+            expected = self._queues.expected(entry.handle.model, entry.submitted, now)
+            wait = max(wait, min(LONGEST, QUEUE_CAUTION * expected))
         else:
-            self._postpone(entry, now + 2 * entry.interval)
+            self._see_queued(entry, False)
+            if task.started_at and task.submitted_at:
+                entry.starts = max(entry.starts, entry.made + _seconds(task.submitted_at, task.started_at))
+        return max(now + wait, min(now + LONGEST, entry.starts + self._least(entry)))
 
-    def _end_sweep(self, now: float, is_whole: bool) -> None:
-        sweep, self._sweep = self._sweep, None
-        if sweep is None or not is_whole:
+    def _see_queued(self, entry: Entry, is_queued: bool) -> None:
+        if is_queued != bool(entry.is_queued_there):
+            move = self._queues.join if is_queued else self._queues.leave
+            move(entry.handle.model, entry.submitted)
+        entry.is_queued_there = is_queued
+
+    def _learn(self, entry: Entry, task: VideoTask, now: float) -> None:
+        self._queues.ended(entry.handle.model, now)
+        if task.status is not TaskStatus.SUCCEEDED:
             return
-        if sweep.found == 0 and sweep.waiting_for:
-            # Not one of ours: the list's clock or region is another one than assumed. Ask singly for a while.
-            self._skip_cycles = PROBE_CYCLES
-        for task_id in sweep.waiting_for:
-            entry = self._entries.get(task_id)
-            if entry and not entry.asked:
-                entry.misses += 1
-                if entry.misses == 1:
-                    # The list may lag behind; one more cycle before a query is spent on it.
-                    self._postpone(entry, now + entry.interval * self._rng.uniform(1.0, 1.5))
+        was_queued = entry.is_queued_there is not None
+        began = task.started_at or (None if was_queued else task.submitted_at)
+        if began is not None and task.finished_at is not None:
+            self._runtimes.learn(entry.profile, _seconds(began, task.finished_at))
+        elif entry.looked is not None:
+            # The vendor tells no times: it ended between the last two looks.
+            self._runtimes.learn(entry.profile, (entry.looked + now) / 2 - entry.starts)
 
-    def _postpone(self, entry: _Entry, due: float) -> None:
+    # -- the line -------------------------------------------------------------------------------------
+
+    def _put_off(self, entry: Entry, due: float) -> None:
         entry.due = due
-        self._push(entry)
+        # One that stands in the heap too early is put right when its turn comes, so that places do not pile up.
+        if due < entry.queued:
+            self._push(entry)
 
-    def _push(self, entry: _Entry) -> None:
+    def _push(self, entry: Entry) -> None:
         self._order += 1
-        heapq.heappush(self._heap, (entry.due, self._order, entry.handle.task_id))
+        entry.queued = entry.due
+        heapq.heappush(self._heap, (entry.due, self._order, entry))
+
+
+def _seconds(begin: datetime, end: datetime) -> float:
+    return (end - begin).total_seconds()

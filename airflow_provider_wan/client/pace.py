@@ -1,0 +1,72 @@
+"""How fast one account may be asked: its budget, and what throttling and outages make of it."""
+
+from __future__ import annotations
+
+import math
+import random
+
+MAX_IN_FLIGHT = 12
+"""Below the client's 16 connections: httpx degrades when requests queue on its pool."""
+
+SLOWEST = 8.0
+"""A vendor that goes on throttling is asked at last at this fraction of the rate."""
+
+LONGEST_PAUSE = 300.0
+"""Seconds: a ``Retry-After`` beyond this is more likely a mistake than a wish."""
+
+BEARABLE = 2
+"""Failures in a row before the account is asked only now and then."""
+
+
+class Pace:
+    """Spaces requests by the inverse of ``rate`` (requests per second); the whole account slows, never one task."""
+
+    def __init__(self, rate: float, rng: random.Random) -> None:
+        self.spacing = self._base = 1.0 / rate
+        self._rng = rng
+        self._next = 0.0
+        self._blocked_until = 0.0
+        self._in_flight = 0
+        self._throttles = 0
+        self._troubles = 0
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until a request may go: 0 for now, infinity until an answer is back."""
+        # In an outage one request at a time finds out whether it is over.
+        limit = 1 if self._troubles > BEARABLE else MAX_IN_FLIGHT
+        if self._in_flight >= limit:
+            return math.inf
+        return max(0.0, max(self._next, self._blocked_until) - now)
+
+    def sent(self, now: float) -> None:
+        """Note that a request goes."""
+        self._in_flight += 1
+        self._next = now + self.spacing
+
+    def answered(self) -> None:
+        """Note a good answer."""
+        self._in_flight -= 1
+        self._throttles = self._troubles = 0
+        self.spacing = max(self._base, self.spacing * 0.98)
+
+    def throttled(self, retry_after: float | None, now: float) -> None:
+        """Note a refusal for speed: everything pauses, and goes on more slowly for a while."""
+        self._in_flight -= 1
+        if now >= self._blocked_until:
+            # Those that were under way at the same time are one event.
+            self._throttles += 1
+            self.spacing = min(self._base * SLOWEST, self.spacing * 1.5)
+        pause = min(60.0, 2.0 ** min(self._throttles, 6)) if retry_after is None else retry_after
+        self._block(min(LONGEST_PAUSE, pause), now)
+
+    def troubled(self, now: float, is_refused: bool = False) -> None:
+        """Note a failure of the vendor or the network; ``is_refused``: it does not take the key."""
+        self._in_flight -= 1
+        self._troubles += 1
+        if is_refused:
+            self._block(min(16.0, 0.5 * 2.0 ** min(self._troubles, 5)), now)
+        elif self._troubles > BEARABLE:
+            self._block(min(10.0, 0.25 * 2.0 ** min(self._troubles - BEARABLE, 6)) * self._rng.uniform(0.5, 1.0), now)
+
+    def _block(self, seconds: float, now: float) -> None:
+        self._blocked_until = max(self._blocked_until, now + seconds)
