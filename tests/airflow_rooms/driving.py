@@ -14,9 +14,9 @@ from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
+from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.bases.operator import ExecutorSafeguard
-from airflow.sdk.exceptions import TaskDeferred
 from airflow.triggers.base import TriggerEvent
 
 VENDORS = ("dashscope", "gccai", "powertokens", "freepik")
