@@ -64,7 +64,7 @@ class Pace:
         self._in_flight -= 1
         self._troubles += 1
         if is_refused:
-            self._block(min(16.0, 0.5 * 2.0 ** min(self._troubles, 5)), now)
+            self._block(min(8.0, 0.25 * 2.0 ** min(self._troubles, 5)), now)
         elif self._troubles > BEARABLE:
             self._block(min(10.0, 0.25 * 2.0 ** min(self._troubles - BEARABLE, 6)) * self._rng.uniform(0.5, 1.0), now)
 

@@ -15,48 +15,32 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from weakref import WeakKeyDictionary
 
+from airflow_provider_wan.client.asks import Ask, Query
 from airflow_provider_wan.client.client import AsyncWanClient
 from airflow_provider_wan.client.errors import WanAuthError, WanError, WanResponseError
 from airflow_provider_wan.client.exchange import Account
 from airflow_provider_wan.client.flows import Patience
-from airflow_provider_wan.client.schedule import Ask, Query, Schedule
-from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
-from airflow_provider_wan.client.vendors.base import TaskPage, Vendor
-from airflow_provider_wan.client.waiting import Ending, Watch
+from airflow_provider_wan.client.schedule import Schedule
+from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
+from airflow_provider_wan.client.vendors.base import TaskPage
+from airflow_provider_wan.client.waiter import Waiter
+from airflow_provider_wan.client.waiting import UNDECIDED_LIMIT, Ending
 
 log = logging.getLogger(__name__)
 
 ONCE = Patience(tries=1)
-LAST_LOOK_SECONDS = 20.0
+LAST_LOOK_SECONDS = 30.0
+"""How long after its deadline a wait stays for one more answer."""
+
+SOONEST_SECONDS = 15.0
+"""No wait ends sooner, unless its interval is shorter: Airflow can fail a task whose trigger fires too soon."""
+
+REFRESH_SECONDS = 30.0
 
 Refresh = Callable[[], Awaitable[Account]]
-
-
-class _Waiter:
-    """One wait: its watch, and what it has not told yet.
-
-    Observations are made in the poller's task, but told in the waiter's own, so that each line lands in
-    the log of the task it is about.
-    """
-
-    def __init__(self, handle: TaskHandle, vendor: Vendor, deadline: datetime) -> None:
-        self.changes: list[str] = []
-        self.watch = Watch(handle, vendor, deadline, self.changes.append)
-        self.ending: Ending | None = None
-        self.news = asyncio.Event()
-
-    def take(self, ending: Ending | None) -> None:
-        self.ending = self.ending or ending
-        self.news.set()
-
-    def told(self) -> list[str]:
-        changes = list(self.changes)
-        self.changes.clear()
-        self.news.clear()
-        return changes
 
 
 class Poller:
@@ -66,14 +50,19 @@ class Poller:
     """
 
     def __init__(self, account: Account, refresh: Refresh | None = None) -> None:
+        self.identities = {account.identity}
+        """What it goes by: vendor, host and the fingerprints of the keys it has used."""
         self._client = AsyncWanClient(account)
         self._refresh = refresh
         self._has_refreshed = False
+        self._refreshing = asyncio.Lock()
+        self._refusals = 0
+        self._refused_at = -math.inf
         self._schedule = Schedule(account.queries_per_second, self._client.vendor.list_tells_time)
-        self._waiters: dict[str, list[_Waiter]] = {}
-        self._profiles: dict[str, str] = {}
+        self._waiters: dict[str, list[Waiter]] = {}
         self._wake = asyncio.Event()
         self._asking: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
 
     async def wait(
@@ -86,49 +75,50 @@ class Poller:
     ) -> Ending:
         """Wait until the task ends or the deadline passes; errors of the vendor are borne.
 
-        :param deadline: the moment (aware) at which the wait ends with a time-out.
-        :param interval: seconds between two looks at the task.
+        :param deadline: the moment (aware) at which the wait ends with a time-out, after one more look.
+        :param interval: seconds between two looks at the task, and until the first one.
+        :param profile: what tasks of the same kind share, to learn how long they take.
+        :param on_change: called, in the caller's own context, with a sentence when the state changes.
         """
-        waiter = _Waiter(handle, self._client.vendor, deadline)
+        waiter = Waiter(handle, self._client.vendor, deadline)
         self._waiters.setdefault(handle.task_id, []).append(waiter)
-        self._profiles[handle.task_id] = profile or handle.model
         age = max(0.0, (utc_now() - handle.submitted_at).total_seconds())
-        self._schedule.add(handle, interval, self._profiles[handle.task_id], time.monotonic(), age)
+        self._schedule.add(handle, interval, profile or handle.model, time.monotonic(), age)
         if self._loop is None or self._loop.done():
             # In a context of its own: it outlives the trigger that happened to start it, and that one's log.
             self._loop = asyncio.create_task(self._run(), context=Context())
         self._wake.set()
         try:
-            return await self._wait(waiter, deadline, on_change or (lambda _: None))
+            return await self._wait(waiter, deadline, min(interval, SOONEST_SECONDS), on_change or (lambda _: None))
         finally:
             self._let_go(handle.task_id, waiter)
 
-    async def _wait(self, waiter: _Waiter, deadline: datetime, on_change: Callable[[str], None]) -> Ending:
-        is_last_look = False
-        while True:
-            left = LAST_LOOK_SECONDS if is_last_look else (deadline - utc_now()).total_seconds()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, left)):
-                    await waiter.news.wait()
-            is_news = waiter.news.is_set()
-            for change in waiter.told():
-                on_change(change)
-            ending = waiter.ending or (waiter.watch.see_time(max(utc_now(), deadline)) if is_last_look else None)
-            if ending is not None:
-                return ending
-            if not is_news:
-                # The task may have finished since the last look, or during an outage: look once more.
-                is_last_look = True
-                self._schedule.hurry(waiter.watch.handle.task_id)
-                self._wake.set()
+    async def _wait(self, waiter: Waiter, deadline: datetime, soonest: float, tell: Callable[[str], None]) -> Ending:
+        earliest = utc_now() + timedelta(seconds=soonest)
+        deadline = max(deadline, earliest)
+        while waiter.ending is None and utc_now() < deadline:
+            await waiter.hear(_seconds_to(deadline), tell)
+        if waiter.ending is None:
+            await self._look_once_more(waiter, tell)
+        while (left := _seconds_to(earliest)) > 0:
+            await waiter.hear(left, tell)
+        return waiter.ending or waiter.watch.time_out()
 
-    def _let_go(self, task_id: str, waiter: _Waiter) -> None:
+    async def _look_once_more(self, waiter: Waiter, tell: Callable[[str], None]) -> None:
+        """Ask again: the task may have finished since the last look, or during an outage."""
+        known = waiter.answers
+        self._schedule.hurry(waiter.watch.handle.task_id)
+        self._wake.set()
+        until = time.monotonic() + LAST_LOOK_SECONDS
+        while waiter.ending is None and waiter.answers == known and time.monotonic() < until:
+            await waiter.hear(until - time.monotonic(), tell)
+
+    def _let_go(self, task_id: str, waiter: Waiter) -> None:
         others = self._waiters.get(task_id, [])
         if waiter in others:
             others.remove(waiter)
         if not others:
             self._waiters.pop(task_id, None)
-            self._profiles.pop(task_id, None)
             self._schedule.remove(task_id)
         self._wake.set()
 
@@ -136,75 +126,121 @@ class Poller:
 
     async def _run(self) -> None:
         while self._waiters:
-            step = self._schedule.next(time.monotonic())
+            self._wake.clear()
+            step = self._step()
             if not isinstance(step, float):
                 task = asyncio.create_task(self._carry_out(step))
                 self._asking.add(task)
                 task.add_done_callback(self._asking.discard)
                 continue
-            self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), None if math.isinf(step) else step)
-        self._loop = None
+                async with asyncio.timeout(None if math.isinf(step) else step):
+                    await self._wake.wait()
+
+    def _step(self) -> Ask | float:
+        try:
+            return self._schedule.next(time.monotonic())
+        except Exception:
+            # No bug in a decision may leave the waits of all tasks without anybody who asks.
+            log.exception("The poller could not decide what to ask; it tries again")
+            return 5.0
 
     async def _carry_out(self, ask: Ask) -> None:
+        client, sent = self._client, time.monotonic()
         try:
             answer: VideoTask | TaskPage
             if isinstance(ask, Query):
-                answer = await self._client.get_task(ask.handle, ONCE)
+                answer = await client.get_task(ask.handle, ONCE)
             else:
-                answer = await self._client.run(self._client.flows.page(ask.wanted, ask.number, ONCE))
+                answer = await client.run(client.flows.page(ask.wanted, ask.number, ONCE))
         except WanError as error:
-            await self._take_error(ask, error)
+            await self._take_error(ask, error, client, sent)
         except Exception as error:
             # No bug in reading one answer may end the waits of all tasks.
             log.exception("An answer could not be read")
-            await self._take_error(ask, WanResponseError(f"an answer could not be read: {type(error).__name__}"))
+            told = WanResponseError(f"an answer could not be read: {type(error).__name__}")
+            await self._take_error(ask, told, client, sent)
         else:
-            self._schedule.answered(ask, answer, time.monotonic())
-            self._has_refreshed = False
-            if isinstance(answer, VideoTask):
-                self._show(answer)
+            self._take_answer(ask, answer, client)
         finally:
             self._wake.set()
 
-    def _show(self, task: VideoTask) -> None:
-        if task.status is TaskStatus.SUCCEEDED and task.submitted_at:
-            ended = task.finished_at or utc_now()
-            self._schedule.runtimes.learn(
-                self._profiles.get(task.task_id, ""), (ended - task.submitted_at).total_seconds()
-            )
-        for waiter in self._waiters.get(task.task_id, []):
-            waiter.take(waiter.watch.see(task))
+    def _take_answer(self, ask: Ask, answer: VideoTask | TaskPage, client: AsyncWanClient) -> None:
+        self._schedule.answered(ask, answer, time.monotonic())
+        self._refusals = 0
+        if client is self._client:
+            self._has_refreshed = False
+        if isinstance(answer, VideoTask):
+            for waiter in self._waiters.get(answer.task_id, []):
+                waiter.see(answer)
+            return
+        for row in answer.tasks:
+            for waiter in self._waiters.get(row.task_id, ()):
+                waiter.watch.glimpse(row)
 
-    async def _take_error(self, ask: Ask, error: WanError) -> None:
+    # -- errors ---------------------------------------------------------------------------------------
+
+    async def _take_error(self, ask: Ask, error: WanError, client: AsyncWanClient, sent: float) -> None:
         log.debug("%s: %s", ask, error)
         self._schedule.failed(ask, error, time.monotonic())
-        if isinstance(error, WanAuthError) and await self._has_new_key():
-            return
         if isinstance(error, WanAuthError):
-            concerned = list(self._waiters)
-        else:
-            concerned = [ask.handle.task_id] if isinstance(ask, Query) else []
-        for task_id in concerned:
-            for waiter in self._waiters.get(task_id, []):
+            if await self._has_new_key(client):
+                return
+            self._count_refusal(error, sent)
+        if isinstance(ask, Query):
+            for waiter in self._waiters.get(ask.handle.task_id, []):
                 waiter.take(waiter.watch.see_error(error))
 
-    async def _has_new_key(self) -> bool:
+    def _count_refusal(self, error: WanAuthError, sent: float) -> None:
+        """End all waits when the account is refused again and again, with nothing answered in between."""
+        if sent < self._refused_at:
+            # Under way together with one that was counted.
+            return
+        self._refusals += 1
+        self._refused_at = time.monotonic()
+        if self._refusals >= UNDECIDED_LIMIT:
+            for waiters in self._waiters.values():
+                for waiter in waiters:
+                    waiter.take(waiter.watch.give_up(error))
+
+    async def _has_new_key(self, refused: AsyncWanClient) -> bool:
         """Read the account once more after a refusal; go on with the new key if there is one."""
-        if self._refresh is None or self._has_refreshed:
-            return False
-        self._has_refreshed = True
-        try:
-            account = await self._refresh()
-        except Exception as error:  # noqa: BLE001 - whatever a secrets backend raises, the old key stays
-            log.warning("The connection could not be read again after its key was refused: %s", type(error).__name__)
-            return False
-        if account.identity == self._client.account.identity:
-            return False
-        old, self._client = self._client, AsyncWanClient(account)
-        await old.aclose()
-        return True
+        async with self._refreshing:
+            if refused is not self._client:
+                return True
+            if self._refresh is None or self._has_refreshed:
+                return False
+            self._has_refreshed = True
+            try:
+                async with asyncio.timeout(REFRESH_SECONDS):
+                    account = await self._refresh()
+            except Exception as error:  # noqa: BLE001 - whatever a secrets backend raises, the old key stays
+                log.warning(
+                    "The connection could not be read again after its key was refused: %s", type(error).__name__
+                )
+                return False
+            old = self._client.account
+            # Another vendor or host would not know our tasks.
+            if account.identity == old.identity or account.identity[:2] != old.identity[:2]:
+                return False
+            self._retire(self._client)
+            self._client = AsyncWanClient(account)
+            self.identities.add(account.identity)
+            log.info("The key of %s was refused and has been read again", self._client.vendor.title)
+            return True
+
+    def _retire(self, client: AsyncWanClient) -> None:
+        """Close a client when the requests under way are through."""
+        others = self._asking - {asyncio.current_task()}
+
+        async def close() -> None:
+            if others:
+                await asyncio.wait(others)
+            await client.aclose()
+
+        task = asyncio.create_task(close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def aclose(self) -> None:
         """Stop asking and close the connections."""
@@ -212,7 +248,12 @@ class Poller:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._closing, return_exceptions=True)
         await self._client.aclose()
+
+
+def _seconds_to(moment: datetime) -> float:
+    return (moment - utc_now()).total_seconds()
 
 
 @dataclass
@@ -221,22 +262,27 @@ class _Shared:
     users: int = 0
 
 
-_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str, str], _Shared]] = WeakKeyDictionary()
+_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Shared]] = WeakKeyDictionary()
 """By running loop, because ``dag.test()`` runs one loop after another in one process."""
 
 
 @asynccontextmanager
 async def shared_poller(account: Account, refresh: Refresh | None = None) -> AsyncIterator[Poller]:
-    """Yield the poller of ``account`` in this event loop; the last user closes it."""
-    pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
-    shared = pollers.get(account.identity)
+    """Yield the poller of ``account`` in this event loop; the last user closes it.
+
+    :param refresh: reads the account again, for the poller that is made here.
+    """
+    pollers = _pollers.setdefault(asyncio.get_running_loop(), [])
+    shared = next((one for one in pollers if account.identity in one.poller.identities), None)
     if shared is None:
-        shared = pollers[account.identity] = _Shared(Poller(account, refresh))
+        shared = _Shared(Poller(account, refresh))
+        pollers.append(shared)
     shared.users += 1
     try:
         yield shared.poller
     finally:
         shared.users -= 1
         if shared.users == 0:
-            pollers.pop(account.identity, None)
-            await shared.poller.aclose()
+            pollers.remove(shared)
+            # A trigger that is cancelled twice must not leave the connections open.
+            await asyncio.shield(asyncio.create_task(shared.poller.aclose()))

@@ -110,7 +110,7 @@ class Schedule:
             if self._sweeps:
                 self._sweeps.clear()
 
-    def hurry(self, task_id: str, now: float) -> None:
+    def hurry(self, task_id: str) -> None:
         """Ask for a task as soon as the budget allows, and until it answers (its deadline has come)."""
         entry = self._entries.get(task_id)
         if entry is not None and not entry.is_urgent:

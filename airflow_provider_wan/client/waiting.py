@@ -83,9 +83,7 @@ class Watch:
 
     def see(self, task: VideoTask) -> Ending | None:
         """Take an answer; return the ending it brings, if any."""
-        if self._in_trouble:
-            self._in_trouble = False
-            self._on_change(f"{self._vendor.title} answers again")
+        self._is_answered()
         if task.status != self.last.status:
             self._on_change(f"Task {task.task_id}: {task.status}" + _said(task))
         self.last = task
@@ -101,6 +99,14 @@ class Watch:
         self._undecided = 0
         return None
 
+    def glimpse(self, row: VideoTask) -> None:
+        """Take a row of the vendor's list: it tells of a start, but an end only by its query."""
+        self._is_answered()
+        if row.status is TaskStatus.RUNNING and self.last.status is TaskStatus.PENDING:
+            self._on_change(f"Task {self.handle.task_id}: {row.status}")
+            started_at = row.started_at or self.last.started_at
+            self.last = self.last.model_copy(update={"status": row.status, "started_at": started_at})
+
     def see_error(self, error: WanError) -> Ending | None:
         """Take a failed query; only one that will not pass (wrong id, wrong key) ends the wait."""
         if isinstance(error, WanRequestError):
@@ -114,14 +120,25 @@ class Watch:
 
     def see_time(self, now: datetime) -> Ending | None:
         """Return a time-out when the deadline has passed."""
-        if now < self.deadline:
-            return None
+        return self.time_out() if now >= self.deadline else None
+
+    def time_out(self) -> Ending:
+        """Return the ending of a wait whose deadline has passed."""
         return Ending(
             EndingStatus.TIMEOUT,
             self.last,
             f"The deadline ({self.deadline.isoformat(timespec='seconds')}) passed while the task was "
             f"{self.last.status}",
         )
+
+    def give_up(self, error: WanError) -> Ending:
+        """Return the ending that an error brings which concerns every wait of the account."""
+        return Ending(EndingStatus.ERROR, self.last, str(error))
+
+    def _is_answered(self) -> None:
+        if self._in_trouble:
+            self._in_trouble = False
+            self._on_change(f"{self._vendor.title} answers again")
 
     def _bear(self, why: str) -> Ending | None:
         self._undecided += 1

@@ -215,10 +215,15 @@ class Report:
         return sorted(self.late)[int(len(self.late) * 0.95)] if self.late else float("nan")
 
     def __str__(self) -> str:
-        return (
-            f"{self.per_video:6.2f}/video ({self.queries}+{self.pages} pages)  429: {self.throttled}  lost: {self.lost}  "
-            f"detected mean {self.mean:6.1f} p95 {self.p95:6.1f}  busiest second {self.busiest_second:2}  "
-            f"slowest decision {self.slowest_decision * 1e3:5.1f} ms  cpu {self.cpu:5.2f} s over {self.ended_at:6.0f} s"
+        return "  ".join(
+            (
+                f"{self.per_video:6.2f}/video ({self.queries}+{self.pages} pages)",
+                f"429: {self.throttled}  lost: {self.lost}",
+                f"detected mean {self.mean:6.1f} p95 {self.p95:6.1f}",
+                f"busiest second {self.busiest_second:2}",
+                f"slowest decision {self.slowest_decision * 1e3:5.1f} ms",
+                f"cpu {self.cpu:5.2f} s over {self.ended_at:6.0f} s",
+            )
         )
 
 
@@ -331,7 +336,7 @@ class Simulation:
 
     def _last_look(self, watch: Watch) -> None:
         if watch.handle.task_id in self._watches:
-            self.schedule.hurry(watch.handle.task_id, self.now)
+            self.schedule.hurry(watch.handle.task_id)
             self.at(self.now + LAST_LOOK, lambda: self._judge(watch, watch.see_time(watch.deadline)))
 
     def _judge(self, watch: Watch, ending: Ending | None) -> None:
