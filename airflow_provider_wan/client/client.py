@@ -93,13 +93,13 @@ class _Base:
     """What the two clients share: everything but the sending."""
 
     def __init__(self, account: Account) -> None:
-        if not PLAIN_KEY.fullmatch(account.api_key.get_secret_value()):
-            # Whatever would complain later, quotes the header with the key in it.
-            raise WanAuthError("The API key is empty or holds spaces, line ends or other signs that no key has")
         self.account = account
         self.vendor = vendor_of(account.vendor)
         self.flows = Flows(self.vendor, account)
         self._auth = _KeyAuth(self.vendor, account)
+        if not PLAIN_KEY.fullmatch(account.api_key.get_secret_value()):
+            # Whatever would complain later, quotes the header with the key in it.
+            raise WanAuthError("The API key is empty or holds spaces, line ends or other signs that no key has")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.vendor.title}, {public_url(self.account.base_url)})"
@@ -264,8 +264,8 @@ class AsyncWanClient(_Base):
     async def _open(self) -> httpx.AsyncClient:
         async with self._opening:
             if self._http is None:
-                secure = self.account.base_url.startswith("https")
-                verify = await asyncio.to_thread(tls_context) if secure else True
+                # For http too: otherwise httpx makes a context of its own, on the event loop.
+                verify = await asyncio.to_thread(tls_context)
                 self._http = httpx.AsyncClient(verify=verify, **self._settings())
             return self._http
 
