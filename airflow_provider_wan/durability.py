@@ -19,6 +19,7 @@ from airflow_provider_wan.client.errors import (
     WanRejectedError,
     WanRequestError,
     WanSubmissionUnknown,
+    WanTransportError,
 )
 from airflow_provider_wan.client.flows import Patience
 from airflow_provider_wan.client.requests import VideoRequest
@@ -40,6 +41,8 @@ STANDSTILL = timedelta(seconds=30)
 """A worker that stood still for longer between writing the intent and sending writes it again first."""
 
 INTENT_TRIES = 3
+MOST_LOSSES = 5
+"""Lost submissions in a row after which an attempt leaves it to Airflow's retries."""
 
 TOO_YOUNG_TO_VANISH = timedelta(minutes=10)
 
@@ -135,9 +138,9 @@ class Submitter:
 
     # -- submit ---------------------------------------------------------------------------------------
 
-    def _submit(self, previous: Record | None) -> Obtained | ComeBack:
+    def _submit(self, previous: Record | None, losses: int = 0) -> Obtained | ComeBack:
         for _ in range(INTENT_TRIES):
-            record = self._intent(previous)
+            record = self._intent(previous, losses)
             try:
                 self.ledger.write(record)
             except LedgerError as error:
@@ -147,7 +150,7 @@ class Submitter:
             # Another worker may have taken this one for dead by now; if so, Airflow refuses the next write.
         raise LedgerError("The task state store is so slow that no submission can be recorded in time; try again")
 
-    def _intent(self, previous: Record | None) -> Record:
+    def _intent(self, previous: Record | None, losses: int) -> Record:
         now = utc_now()
         # A throttled POST is repeated while patience lasts; the last one is begun before this moment.
         longest = self.patience.throttled + 3 * self.client.account.timeout
@@ -157,6 +160,7 @@ class Submitter:
             closes_at=now + STANDSTILL + timedelta(seconds=longest),
             idempotency_key=f"wan-{uuid.uuid4().hex}",
             series=self.series,
+            losses=losses,
             former=previous.known_tasks if previous else [],
         )
 
@@ -328,10 +332,12 @@ class Submitter:
             means = "which is too long ago to be looked up"
         else:
             means = f"and {vendor.title} has neither idempotency keys nor a task list to look in"
-        why = (
-            f"A submission of {record.intent_at:%Y-%m-%d %H:%M:%S} UTC was interrupted before its answer came, {means}"
+        cause = f" ({lost.__cause__ or lost.message})" if lost else ""
+        return self._by_policy(
+            f"The answer to the submission of {record.intent_at:%Y-%m-%d %H:%M:%S} UTC was lost{cause}, {means}",
+            record,
+            lost,
         )
-        return self._by_policy(f"{why} ({lost.message})" if lost else why, record, lost)
 
     def _search(self, record: Record) -> Obtained | ComeBack:
         until = record.lost_at or record.closes_at or record.intent_at + timedelta(minutes=5)
@@ -348,11 +354,21 @@ class Submitter:
         if found.handle is not None:
             return self._take(record, found, found.handle)
         if found.is_proven_absent:
-            self.log.info("The task list shows that the lost submission made no task: it is submitted anew")
-            return self._submit(record)
+            return self._made_none(record)
         if found.come_back_in is not None and self._may_come_back(found.come_back_in):
             return ComeBack(found.come_back_in, found.why)
         return self._by_policy(found.why, record)
+
+    def _made_none(self, record: Record) -> Obtained | ComeBack:
+        if record.losses + 1 >= MOST_LOSSES:
+            self.ledger.keep(record.model_copy(update={"losses": 0}))
+            raise WanTransportError(
+                f"{self.client.vendor.title} lost {MOST_LOSSES} submissions in a row; its task list shows that none of "
+                "them made a task, so nothing is billed",
+                request_id=record.lost_request_id,
+            )
+        self.log.info("The task list shows that the lost submission made no task: it is submitted anew")
+        return self._submit(record, losses=record.losses + 1)
 
     def _take(self, record: Record, found: Found, handle: TaskHandle) -> Obtained:
         by = (

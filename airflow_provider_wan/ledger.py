@@ -51,6 +51,7 @@ class Record(BaseModel):
     :param closes_at: after this moment, by the same clock, no POST of this intent was begun any more.
     :param series: which series of automatic retries it was made in.
     :param lost_at: when its answer was lost, if this process lived to see it.
+    :param losses: submissions in a row whose answers were lost and that made no task.
     :param abandoned: a newer request took its place, and what could be cancelled was.
     :param former: ids of tasks that earlier submissions of this task instance made.
     """
@@ -63,6 +64,7 @@ class Record(BaseModel):
     series: str = ""
     lost_at: datetime | None = None
     lost_request_id: str | None = None
+    losses: int = 0
     handle: TaskHandle | None = None
     adopted: bool = False
     finished: bool = False

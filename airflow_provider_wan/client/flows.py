@@ -150,7 +150,7 @@ class Flows:
 
     def _lost(self, error: WanError, repeats: int) -> WanSubmissionUnknown:
         sent = f"repeated {repeats} times with one idempotency key, in vain" if repeats else "not repeated"
-        return WanSubmissionUnknown(
+        unknown = WanSubmissionUnknown(
             f"It is not known whether {self.vendor.title} took the submission, and it was {sent} "
             f"({error.message}). A task may be running and may be billed: look in the vendor's console, "
             "then let the next attempt recover it, or set regenerate to submit anew",
@@ -158,6 +158,8 @@ class Flows:
             request_id=error.request_id,
             retry_after=error.retry_after,
         )
+        unknown.__cause__ = error
+        return unknown
 
     def query(self, call: Call, patience: Patience, read: Callable[[Answer], R], task_id: str | None = None) -> Flow[R]:
         """Carry out a call that costs nothing and read its answer, repeating it with back-off.

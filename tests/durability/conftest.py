@@ -44,6 +44,7 @@ class Attempts:
 
     def submitter(self, request: VideoRequest | None = None, **settings: Any) -> Submitter:
         given = {
+            "ledger": Ledger(self.store),
             "policies": Policies(),
             "account_name": "wan_default",
             "series": "0",
@@ -53,7 +54,6 @@ class Attempts:
         }
         return Submitter(
             client=self.client(),
-            ledger=Ledger(self.store),
             request=request or self.request,
             **(given | self.settings | settings),
         )
@@ -111,7 +111,7 @@ def pause(come_back: ComeBack) -> None:
 
 @pytest.fixture(scope="session")
 def shared_sandbox() -> Iterator[Sandbox]:
-    with Sandbox(generation_seconds=0.1, render="small", api_keys=[KEY]) as sandbox:
+    with Sandbox(generation_seconds=0.05, render="small", api_keys=[KEY]) as sandbox:
         yield sandbox
 
 
