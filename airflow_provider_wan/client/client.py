@@ -175,8 +175,8 @@ class WanClient(_Base):
     def send(self, call: Call) -> Answer | Broken:
         """Carry out one exchange; never raises for what the network does."""
         if self._http is None:
-            verify = tls_context() if self.account.base_url.startswith("https") else True
-            self._http = httpx.Client(verify=verify, **self._settings())
+            # Also for a base URL on http, since uploads may go elsewhere: httpx would make a context for each client.
+            self._http = httpx.Client(verify=tls_context(), **self._settings())
         request = self._prepare(self._http, call)
         with _Exchange(self.account) as exchange:
             until = time.monotonic() + self._longest
