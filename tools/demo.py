@@ -6,16 +6,13 @@ Exit codes: 0 when every task succeeded, 1 when anything failed, 130 after Ctrl-
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ import httpx
 from tools.airflow_rest import AirflowWaitTimeout, wait_until
 from tools.demo_screen import Screen, Step, duration, table
 from tools.local_airflow import LocalAirflow
+from tools.own_folder import own_folder
 from tools.process_family import ProcessFamily
 from tools.worker_meter import WorkerMeter
 
@@ -47,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     screen = Screen(sys.stdout)
     try:
         with ExitStack() as stack:
-            home = stack.enter_context(own_home(CHECKOUT / ".run"))
+            home = stack.enter_context(own_folder(CHECKOUT / ".run", "demo"))
             return run(options, home, screen, stack)
     except KeyboardInterrupt:
         screen.say("stopped by Ctrl-C; nothing is left running")
@@ -70,28 +68,12 @@ def parse(arguments: list[str] | None) -> Options:
     return Options(given.dag, given.out.resolve(), given.generation_seconds, given.timeout, given.keep)
 
 
-@contextmanager
-def own_home(base: Path) -> Iterator[Path]:
-    """A folder that no other demo uses at this time; the first free of demo-1, demo-2, ..."""
-    base.mkdir(parents=True, exist_ok=True)
-    for number in count(1):
-        home = base / f"demo-{number}"
-        with (base / f"demo-{number}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            yield home
-            return
-
-
 def run(options: Options, home: Path, screen: Screen, stack: ExitStack) -> int:
     """Start everything, run the DAG, report; what is started is stopped by `stack`."""
     screen.say(
         "Wan videos on a real Airflow. The local sandbox plays the vendor: no key, no network, no bill.\n"
         "This takes about a minute: ~15 s to start Airflow, then the videos."
     )
-    home.mkdir(parents=True, exist_ok=True)
     family = ProcessFamily()
     stack.callback(family.stop)
     sandbox_url = start_sandbox(family, home, options.generation_seconds)

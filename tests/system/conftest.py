@@ -10,6 +10,7 @@ from harness import QUICK, VENDORS, explain, wan_connection
 
 from airflow_provider_wan.sandbox import Sandbox
 from tools.local_airflow import LocalAirflow
+from tools.own_folder import own_folder
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent.parent
@@ -34,11 +35,11 @@ def shared_airflow(shared_sandbox: Sandbox) -> Iterator[LocalAirflow]:
         f"AIRFLOW_CONN_{conn_id.upper()}": wan_connection(shared_sandbox.url, vendor)
         for conn_id, vendor in connections.items()
     }
-    home = CHECKOUT / ".run" / "system-tests"
-    env["AIRFLOW_VAR_WAN_STORE"] = f"file://{home}/store"
     folders = [CHECKOUT / "dags_examples", HERE / "dags"]
-    with LocalAirflow(home, folders, env=env) as airflow:
-        yield airflow
+    with own_folder(CHECKOUT / ".run", "system-tests") as home:
+        env["AIRFLOW_VAR_WAN_STORE"] = f"file://{home}/store"
+        with LocalAirflow(home, folders, env=env) as airflow:
+            yield airflow
 
 
 @pytest.fixture
