@@ -49,6 +49,16 @@ def _blank_is_none(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _as_object(value: Any) -> Any:
+    """Take an object as it comes out of a template: JSON, or nothing."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value) if value.strip() else {}
+    except ValueError:
+        return value
+
+
 class Reference(BaseModel):
     """A reference image or clip, with an optional voice sample (audio URL) for its character."""
 
@@ -91,10 +101,10 @@ class VideoRequest(BaseModel):
     duration: Integer = 5
     prompt_extend: bool = True
     watermark: bool = False
-    seed: Integer | None = None
-    generate_audio: bool | None = None
+    seed: Annotated[Integer | None, BeforeValidator(_blank_is_none)] = None
+    generate_audio: Annotated[bool | None, BeforeValidator(_blank_is_none)] = None
     webhook_url: Url = None
-    extra_body: dict[str, Any] = Field(default_factory=dict)
+    extra_body: Annotated[dict[str, Any], BeforeValidator(_as_object)] = Field(default_factory=dict)
     strict: bool = True
 
     def fingerprint(self, *account: str | None) -> str:

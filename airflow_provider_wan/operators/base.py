@@ -149,7 +149,7 @@ class WanVideoOperator(BaseOperator):
     def _check_literals(self) -> None:
         """Check what is known while the DAG is parsed; every operator calls it at the end of its ``__init__``."""
         settings = {name: getattr(self, name) for name in (*POLICIES, *SPANS)}
-        check_literals(self.mode, self.request_fields(), settings, is_strict=self.strict)
+        check_literals(self.mode, self.request_fields(), settings, is_strict=self.strict, task_id=self.task_id)
 
     def request_fields(self) -> dict[str, Any]:
         """Return the request's fields as they are now: before rendering, or rendered."""

@@ -9,7 +9,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
-from airflow_provider_wan.client.requests import VideoRequest, build_request
+from airflow_provider_wan.client.requests import build_request
 from airflow_provider_wan.client.rules import violations_of
 from airflow_provider_wan.client.tasks import Mode
 
