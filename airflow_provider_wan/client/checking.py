@@ -26,7 +26,9 @@ def check(request: VideoRequest, vendor: Vendor) -> Checked:
         cannot be sent at all, the others become warnings.
     """
     model = vendor.model_of(request)
-    found = list(dict.fromkeys([*violations_of(request, model), *vendor.limits(request, model)]))
+    of_model = list(dict.fromkeys(violations_of(request, model)))
+    refused = {item.field for item in of_model if item.hard}
+    found = [*of_model, *(item for item in vendor.limits(request, model) if item.field not in refused)]
     fatal = [item for item in found if item.hard or request.strict]
     if fatal:
         raise WanRequestError(violations=fatal)

@@ -23,7 +23,7 @@ def _no_bool(value: Any) -> Any:
 
 
 def _tier(value: Any) -> Any:
-    return value.strip().upper() if isinstance(value, str) else value
+    return _writable(value.strip().upper()) if isinstance(value, str) else value
 
 
 def _as_reference(value: Any) -> Any:
@@ -46,7 +46,16 @@ def _as_list(value: Any) -> Any:
 
 def _blank_is_none(value: Any) -> Any:
     """A template that renders to nothing means "not given"."""
-    return None if isinstance(value, str) and not value.strip() else value
+    return None if isinstance(value, str) and not value.strip() else _writable(value)
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("holds half of a surrogate pair, which no text has") from None
+    return value
 
 
 def _as_object(value: Any) -> Any:
@@ -64,7 +73,7 @@ class Reference(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: str
+    url: Annotated[str, BeforeValidator(_writable)]
     voice: Annotated[str | None, BeforeValidator(_blank_is_none)] = None
 
 
@@ -72,7 +81,7 @@ Integer = Annotated[int, BeforeValidator(_no_bool)]
 Text = Annotated[str | None, BeforeValidator(_blank_is_none)]
 Url = Annotated[str | None, BeforeValidator(_blank_is_none)]
 References = Annotated[list[Annotated[Reference, BeforeValidator(_as_reference)]], BeforeValidator(_as_list)]
-Urls = Annotated[list[str], BeforeValidator(_as_list)]
+Urls = Annotated[list[Annotated[str, BeforeValidator(_writable)]], BeforeValidator(_as_list)]
 
 
 class VideoRequest(BaseModel):

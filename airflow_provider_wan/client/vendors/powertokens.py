@@ -137,6 +137,8 @@ class PowerTokens(Vendor):
         """Yield where this vendor's page is narrower or a field has no effect."""
         if isinstance(request, ImageToVideoRequest) and request.ratio and family_of(model) is Family.WAN_2_7:
             yield f"ratio {request.ratio} is not sent: the video follows the first frame or clip"
+        if isinstance(request, ReferenceToVideoRequest) and request.ratio and request.first_frame:
+            yield f"ratio {request.ratio} has no effect: the video follows first_frame"
         length = len(request.prompt or "")
         if isinstance(request, TextToVideoRequest) and length > OLD_PROMPT_LIMIT and family_of(model) is Family.WAN_2_7:
             yield (
