@@ -94,13 +94,14 @@ def target_of(task: VideoTask, target: str) -> str:
 def is_stored(stored: dict[str, Any]) -> bool:
     """Whether a landed video is still in its place, with its length.
 
-    :raises OSError: when the storage cannot be asked.
+    :raises Exception: whatever the storage raises when it cannot be asked.
     """
     path = ObjectStoragePath(str(stored["uri"]))
     # A long-lived worker's file system remembers listings, also those from before somebody deleted.
     path.fs.invalidate_cache()
     try:
-        return path.is_file() and path.stat().st_size == stored.get("bytes")
+        # Not is_file(): it takes every trouble for "no such file".
+        return bool(path.fs.info(path.path)["size"] == stored.get("bytes"))
     except FileNotFoundError:
         return False
 
