@@ -51,11 +51,11 @@ format: venv ## let ruff rewrite what it can
 types: venv ## mypy, strict
 	$(BIN)/mypy
 
-venv-bench: venv
-	@$(call install,$(VENV),constraints.txt,bench)
+venv-bench: ## create or refresh .venv-bench: as .venv, and the providers that the benchmarks compare with
+	@$(call install,.venv-bench,constraints.txt,bench)
 
-bench: venv-bench ## the benchmarks (long)
-	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+bench: venv-bench ## all benchmarks beside what people use today, about 25 minutes; writes benchmarks/RESULTS.md
+	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 
 constraints: venv ## resolve the newest versions anew, for every supported Python: rewrites constraints*.txt
 	tools/constraints.sh $(BIN)/uv 3.3.2 constraints.txt --all-extras
@@ -63,7 +63,7 @@ constraints: venv ## resolve the newest versions anew, for every supported Pytho
 	tools/constraints.sh $(BIN)/uv 3.1.8 constraints-3.1.txt --extra dev
 
 clean: ## remove environments, caches, homes of Airflows, results
-	rm -rf .venv .venv-3.1 .venv-3.2 .run out dist build .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-3.1 .venv-3.2 .run out dist build .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(1): the environment's folder, $(2): constraints file, $(3): extras
