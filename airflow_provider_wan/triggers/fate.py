@@ -25,6 +25,19 @@ class Fate(StrEnum):
 
     UNREADABLE = "unreadable"
 
+    @property
+    def story(self) -> str:
+        """What happened to the Airflow task, for the log."""
+        return _STORIES[self]
+
+
+_STORIES = {
+    Fate.MOVED: "the Airflow task is still deferred, only its trigger moved",
+    Fate.RESTARTED: "the Airflow task was cleared and runs again",
+    Fate.ENDED: "the Airflow task was ended by hand",
+    Fate.UNREADABLE: "the state of the Airflow task could not be looked up",
+}
+
 
 async def fate_of(task_instance: Any) -> Fate:
     """Ask Airflow for the task's state and say what it means."""

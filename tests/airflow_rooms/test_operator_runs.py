@@ -309,7 +309,9 @@ def test_a_deadline_may_leave_the_task_alone(sandbox: Sandbox, is_deferrable: bo
 
 
 @pytest.mark.parametrize(("cancel_on_kill", "cancels"), [(True, 1), (False, 0)])
-def test_a_killed_worker_cancels_what_it_waits_for(sandbox: Sandbox, cancel_on_kill: bool, cancels: int) -> None:
+def test_a_killed_worker_cancels_what_it_waits_for(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, cancel_on_kill: bool, cancels: int
+) -> None:
     """The worker's own ``on_kill`` comes in the middle of the wait, from a signal handler."""
     run = driven(prompt="x [sandbox hold]", deferrable=False, cancel_on_kill=cancel_on_kill, timeout=1)
 
@@ -317,8 +319,8 @@ def test_a_killed_worker_cancels_what_it_waits_for(sandbox: Sandbox, cancel_on_k
         assert run.operator is not None
         run.operator.on_kill()
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(WanError):
-        patch.setattr("airflow_provider_wan.hooks.wan.time.sleep", on_query)
+    monkeypatch.setattr("airflow_provider_wan.hooks.wan.time.sleep", on_query)
+    with pytest.raises(WanError):
         run.run()
     assert [entry["accepted"] for entry in sandbox.ledger()["cancels"]][:cancels] == [True] * cancels
     assert run.operator is not None
