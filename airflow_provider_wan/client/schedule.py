@@ -77,7 +77,7 @@ class Schedule:
         if known is not None:
             # Another waiter; the more impatient one sets the pace.
             known.interval = min(known.interval, interval)
-            self._put_off(known, min(known.due, max(known.not_before, now + interval)))
+            self._put_off(known, min(known.due, now + interval))
             return
         entry = Entry(handle, interval, profile, not_before=now + interval, made=now - age, due=now)
         self._entries[handle.task_id] = entry
@@ -239,7 +239,7 @@ class Schedule:
         pause = entry.interval
         if entry.is_ended or entry.is_urgent:
             pause = min(pause, 2.0 ** min(entry.failures, 6))
-        self._put_off(entry, max(entry.not_before, now + pause * self._rng.uniform(0.5, 1.0)))
+        self._put_off(entry, now + pause * self._rng.uniform(0.5, 1.0))
 
     def _take_row(self, entry: Entry, row: VideoTask, now: float) -> None:
         """Take what a sweep shows of one task."""
@@ -293,7 +293,7 @@ class Schedule:
     # -- the line -------------------------------------------------------------------------------------
 
     def _put_off(self, entry: Entry, due: float) -> None:
-        entry.due = due
+        due = entry.due = max(due, entry.not_before)
         # One that stands in the heap too early is put right when its turn comes, so that places do not pile up.
         if due < entry.queued:
             self._push(entry)

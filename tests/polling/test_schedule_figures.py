@@ -1,0 +1,168 @@
+"""What waiting costs and how late it is, on a virtual clock: the figures that the poller promises."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from airflow_provider_wan.client.waiting import EndingStatus
+
+from .simulation import Report, Simulation, World, simulate
+
+INTERVAL = 15.0
+BURST = {"submits_per_second": 5.0}
+UNLISTED: dict[str, Any] = {"has_list": False, "tells_times": False, "rate": 8.0}
+
+
+def is_sound(report: Report) -> bool:
+    return report.lost == 0 and report.throttled == 0 and report.busiest_second <= 15
+
+
+@pytest.mark.parametrize("count", [100, 300, 1000])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_list_costs_little_more_than_the_results(count: int, seed: int) -> None:
+    report = simulate(tasks=count, seed=seed, **BURST)
+    assert is_sound(report)
+    assert report.per_video <= 1.2
+    assert report.mean <= INTERVAL / 2 + 1
+
+
+@pytest.mark.parametrize("count", [20, 100, 300])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_single_queries_start_late(count: int, seed: int) -> None:
+    report = simulate(tasks=count, seed=seed, **UNLISTED)
+    assert is_sound(report)
+    assert report.per_video <= 4.0
+
+
+def test_ten_thousand_cost_no_more_each() -> None:
+    report = simulate(tasks=10_000, **BURST)
+    assert is_sound(report)
+    assert report.per_video <= 1.2
+    assert report.mean <= INTERVAL / 2 + 2
+
+
+@pytest.mark.parametrize(("limit", "most"), [(25, 2.0), (5, 4.5)])
+def test_listed_queue_is_not_asked_about_in_vain(limit: int, most: float) -> None:
+    report = simulate(tasks=300, running_limit=limit, submits_per_second=5.0)
+    assert is_sound(report)
+    assert report.per_video <= most
+    assert report.mean <= INTERVAL / 2 + 2
+
+
+def test_unlisted_queue_is_asked_about_as_it_moves() -> None:
+    # Each of these waits for half an hour on average: 120 looks at a plain interval.
+    report = simulate(tasks=200, running_limit=5, submits_per_second=5.0, **UNLISTED)
+    assert is_sound(report)
+    assert report.per_video <= 15.0
+    assert report.mean <= INTERVAL / 2 + 2
+
+
+def test_restart_with_ten_thousand_finished_is_spread_over_the_budget() -> None:
+    report = simulate(tasks=10_000, waits_from=400.0)
+    assert is_sound(report)
+    # The budget's own limit: one query for each, at 15 a second.
+    assert report.ended_at <= 400.0 + 2 * INTERVAL + 10_000 / 15 * 1.1
+    assert report.slowest_decision < 0.5
+
+
+def test_no_task_is_asked_within_its_first_interval() -> None:
+    simulation = Simulation(World(tasks=200, run=(1.0, 30.0), **BURST))
+    report = simulation.run()
+    asked = report.first_asked
+    fates = simulation.vendor.tasks
+    assert len(asked) == 200
+    assert all(asked[task_id] >= fates[task_id].submitted + INTERVAL - 1e-6 for task_id in asked)
+
+
+def test_thousands_of_foreign_tasks_do_not_make_the_list_expensive() -> None:
+    report = simulate(tasks=60, foreign_per_second=20.0, **BURST)
+    assert is_sound(report)
+    # Some pages are spent to find out; plain queries cost about five each.
+    assert report.per_video <= 6.0
+    assert report.pages <= 40
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"list_shift": 28_800.0},
+        {"list_lag": 1000.0},
+        {"list_is_broken": True},
+    ],
+    ids=["other zone", "lag", "broken"],
+)
+def test_useless_list_gives_way_to_single_queries(trouble: dict[str, Any]) -> None:
+    report = simulate(tasks=200, **BURST, **trouble)
+    assert report.lost == 0
+    assert report.pages <= 12
+    assert report.per_video <= 6.0
+    assert report.mean <= INTERVAL / 2 + 4
+
+
+def test_lagging_list_delays_by_its_lag_only() -> None:
+    report = simulate(tasks=200, list_lag=20.0, **BURST)
+    assert is_sound(report)
+    assert report.mean <= 20.0 + INTERVAL / 2 + 2
+
+
+def test_small_pages_are_counted_as_they_are() -> None:
+    report = simulate(tasks=300, page_cap=10, **BURST)
+    assert is_sound(report)
+    assert report.per_video <= 3.0
+
+
+@pytest.mark.parametrize("has_list", [True, False])
+def test_trouble_loses_nothing(has_list: bool) -> None:
+    report = simulate(
+        tasks=200, has_list=has_list, error_rate=0.1, malformed_rate=0.05, outages=((60.0, 120.0),), **BURST
+    )
+    assert report.lost == 0
+    assert report.per_video <= 8.0
+
+
+def test_outage_is_probed_not_hammered() -> None:
+    simulation = Simulation(World(tasks=300, outages=((30.0, 330.0),)))
+    report = simulation.run()
+    asked = [at for kind in simulation.vendor.asked.values() for at in kind if 30.0 <= at < 330.0]
+    assert report.lost == 0
+    assert len(asked) <= 300.0 / 5.0 + 15
+    # After five minutes without an answer, everything is told as fast as the budget allows.
+    assert report.ended_at <= 330.0 + 10.0 + 2 * INTERVAL + 300 / 15
+
+
+@pytest.mark.parametrize("retry_after", [None, 4.0])
+def test_throttling_slows_the_account_until_it_fits(retry_after: float | None) -> None:
+    # Somebody else uses most of the account's 20 queries per second.
+    report = simulate(tasks=300, vendor_limit=5, retry_after=retry_after, **BURST)
+    assert report.lost == 0
+    assert report.throttled <= 40
+
+
+def test_retry_after_is_kept_by_everybody() -> None:
+    simulation = Simulation(World(tasks=200, vendor_limit=0, retry_after=40.0))
+    simulation.run(until=300.0)
+    asked = sorted(at for kind in simulation.vendor.asked.values() for at in kind)
+    bursts = [after - before for before, after in pairwise(asked) if after - before > 2.0]
+    assert len(bursts) >= 3
+    assert all(gap >= 39.5 for gap in bursts)
+
+
+def test_unknown_tasks_end_and_do_not_slow_the_others() -> None:
+    report = simulate(tasks=200, unknown=20, **BURST)
+    errors = [ending for ending in report.endings.values() if ending.status is EndingStatus.ERROR]
+    assert len(errors) == 20
+    assert report.mean <= INTERVAL / 2 + 1
+
+
+def test_deadline_brings_a_last_look_to_many_at_once() -> None:
+    # All have ended by then, most of them since their last look.
+    report = simulate(tasks=100, run=(60.0, 61.0), deadline=62.0, **UNLISTED)
+    assert report.lost == 0
+
+
+def test_same_seed_same_run() -> None:
+    one, two = simulate(tasks=100, seed=7), simulate(tasks=100, seed=7)
+    assert (one.queries, one.pages, one.late) == (two.queries, two.pages, two.late)
