@@ -167,14 +167,14 @@ class Execution:
                 handle.model,
                 handle.request_id,
             )
+        if not operator.wait_for_completion:
+            return handle.to_dict()
         if obtained.stored is not None:
             task = obtained.task or VideoTask(task_id=handle.task_id, vendor=handle.vendor, mode=handle.mode)
             known = {"status": str(TaskStatus.SUCCEEDED)}
             return self._hand_on(self._result(task, handle) | known | self._in_place(task, obtained.stored))
         if obtained.task is not None and obtained.task.status is TaskStatus.SUCCEEDED:
             return self._finish(Ending(EndingStatus.SUCCESS, obtained.task))
-        if not operator.wait_for_completion:
-            return handle.to_dict()
         deadline = self._deadline(handle)
         operator.running = handle.to_dict()
         if operator.deferrable:
