@@ -105,7 +105,7 @@ class WanModerationError(WanError):
 
 
 class WanTaskFailed(WanError):
-    """The vendor's task ended without a video; failed tasks are not billed."""
+    """The vendor's task ended without a video; DashScope does not bill failed tasks."""
 
 
 class WanTaskTimeout(WanError):

@@ -160,7 +160,8 @@ def everything_said(error: BaseException) -> str:
         said += [str(link), repr(link), repr(vars(link)), repr(link.args)]
         shown = traceback.TracebackException.from_exception(link, capture_locals=True)
         frames = [frame for frame in shown.stack if "tests" not in Path(frame.filename).parts]
-        assert frames
+        # A cause that was never raised itself has no frames; the error has.
+        assert frames or link is not error
         said += [f"{frame.name} {frame.locals}" for frame in frames]
         link = link.__cause__ or link.__context__
     return "\n".join(said)

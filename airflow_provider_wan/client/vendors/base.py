@@ -127,6 +127,8 @@ class Vendor(ABC):
     upload_types: ClassVar[tuple[str, ...]] = ()
     repeatable_statuses: ClassVar[frozenset[int]] = frozenset({429})
     """HTTP statuses that prove no task was made and ask to come back."""
+    cost_of_failure: ClassVar[str] = ""
+    """What the vendor documents about paying for a task that failed, in brackets."""
     result_lifetime: ClassVar[float] = 24 * 3600.0
     """Seconds a result URL lives when the vendor does not say."""
 
@@ -254,7 +256,7 @@ class Vendor(ABC):
             kind = WanBillingError  # type: ignore[assignment]
         reason = task.error_message or "no reason given by the vendor"
         return kind(
-            f"{self.title} could not make the video (failed tasks are not billed): {reason}",
+            f"{self.title} could not make the video{self.cost_of_failure}: {reason}",
             code=task.error_code,
             request_id=task.request_id,
             task_id=task.task_id,

@@ -101,6 +101,7 @@ class DashScope(Vendor):
     has_cancel = True
     upload_types = ("image/", "video/", "audio/", "application/", "text/")
     failure_codes = FAILURE_CODES
+    cost_of_failure = " (failed tasks are not billed)"
 
     def base_url(self, region: str | None, workspace_id: str | None) -> str:
         """Return the workspace's host when one is configured, else the region's shared host.

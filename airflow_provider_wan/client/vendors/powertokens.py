@@ -77,6 +77,7 @@ class PowerTokens(Vendor):
         "canceled": TaskStatus.CANCELLED,
         "unknown": TaskStatus.UNKNOWN,
     }
+    cost_of_failure = " (failed tasks are refunded)"
     failure_codes = (
         ("~moderation", Failure.MODERATION),
         ("~inappropriate", Failure.MODERATION),
