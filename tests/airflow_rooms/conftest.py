@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from airflow.sdk import DAG
 
 from airflow_provider_wan.sandbox import Sandbox
 
@@ -36,3 +39,39 @@ def sandbox(shared_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox
 @pytest.fixture(params=VENDORS)
 def vendor(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+HERE = Path(__file__).resolve().parent
+LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
+DAG_FOLDERS = {"examples": HERE.parent.parent / "dags_examples", "rooms": HERE / "dags"}
+
+
+@pytest.fixture(scope="session")
+def airflow_database() -> Path:
+    """Airflow's database, made once: what ``dag.test()`` needs."""
+    bundles = [
+        {
+            "name": name,
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(path)},
+        }
+        for name, path in DAG_FOLDERS.items()
+    ]
+    os.environ["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"] = json.dumps(bundles)
+    from airflow.utils.db import initdb
+
+    initdb()
+    return Path(os.environ["AIRFLOW_HOME"]) / "airflow.db"
+
+
+@pytest.fixture(scope="session")
+def dags(airflow_database: Path) -> dict[str, DAG]:
+    """All DAGs of the examples and of the tests here."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    found: dict[str, DAG] = {}
+    for folder in DAG_FOLDERS.values():
+        bag = DagBag(folder)
+        assert bag.import_errors == {}
+        found |= bag.dags
+    return found
