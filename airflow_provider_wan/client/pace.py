@@ -14,6 +14,9 @@ SLOWEST = 8.0
 LONGEST_PAUSE = 300.0
 """Seconds: a ``Retry-After`` beyond this is more likely a mistake than a wish."""
 
+FIRST_PAUSE = 0.25
+"""Seconds; doubled from failure to failure."""
+
 BEARABLE = 2
 """Failures in a row before the account is asked only now and then."""
 
@@ -64,9 +67,11 @@ class Pace:
         self._in_flight -= 1
         self._troubles += 1
         if is_refused:
-            self._block(min(8.0, 0.25 * 2.0 ** min(self._troubles, 5)), now)
+            self._block(min(8.0, FIRST_PAUSE * 2.0 ** min(self._troubles, 5)), now)
         elif self._troubles > BEARABLE:
-            self._block(min(10.0, 0.25 * 2.0 ** min(self._troubles - BEARABLE, 6)) * self._rng.uniform(0.5, 1.0), now)
+            self._block(
+                min(10.0, FIRST_PAUSE * 2.0 ** min(self._troubles - BEARABLE, 6)) * self._rng.uniform(0.5, 1.0), now
+            )
 
     def _block(self, seconds: float, now: float) -> None:
         self._blocked_until = max(self._blocked_until, now + seconds)

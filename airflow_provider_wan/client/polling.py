@@ -39,6 +39,7 @@ SOONEST_SECONDS = 15.0
 """No wait ends sooner, unless its interval is shorter: Airflow can fail a task whose trigger fires too soon."""
 
 REFRESH_SECONDS = 30.0
+AFTER_BUG_SECONDS = 5.0
 
 Refresh = Callable[[], Awaitable[Account]]
 
@@ -143,7 +144,7 @@ class Poller:
         except Exception:
             # No bug in a decision may leave the waits of all tasks without anybody who asks.
             log.exception("The poller could not decide what to ask; it tries again")
-            return 5.0
+            return AFTER_BUG_SECONDS
 
     async def _carry_out(self, ask: Ask) -> None:
         client, sent = self._client, time.monotonic()

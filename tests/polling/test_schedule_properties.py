@@ -190,5 +190,5 @@ class Polling(RuleBasedStateMachine):
 
 TestPolling = Polling.TestCase
 TestPolling.settings = settings(
-    max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=50, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
