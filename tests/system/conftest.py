@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import QUICK, VENDORS, explain, wan_connection
+from harness import API_KEYS, QUICK, explain, wan_connection
+from runs import Run
 
 from airflow_provider_wan.sandbox import Sandbox
 from tools.local_airflow import LocalAirflow
@@ -20,6 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.system)
+    # It looks through what all the others have left behind.
+    items.sort(key=lambda item: item.path == HERE / "test_secrets.py")
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +33,10 @@ def shared_sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def shared_airflow(shared_sandbox: Sandbox) -> Iterator[LocalAirflow]:
-    connections = {"wan_default": "dashscope"} | {f"wan_{vendor}": vendor for vendor in VENDORS}
+    connections = {"wan_default": "dashscope"} | {f"wan_{name}": name for name in API_KEYS}
     env = QUICK | {
-        f"AIRFLOW_CONN_{conn_id.upper()}": wan_connection(shared_sandbox.url, vendor)
-        for conn_id, vendor in connections.items()
+        f"AIRFLOW_CONN_{conn_id.upper()}": wan_connection(shared_sandbox.url, name)
+        for conn_id, name in connections.items()
     }
     folders = [CHECKOUT / "dags_examples", HERE / "dags"]
     with own_folder(CHECKOUT / ".run", "system-tests") as home:
@@ -55,9 +58,39 @@ def airflow(shared_airflow: LocalAirflow) -> Iterator[LocalAirflow]:
     before = len(shared_airflow.rest.triggered)
     yield shared_airflow
     shared_airflow.repair()
-    for dag_id, run_id in shared_airflow.rest.triggered[before:]:
-        if shared_airflow.rest.run(dag_id, run_id)["state"] not in ("success", "failed"):
-            shared_airflow.rest.set_run_state(dag_id, run_id, "failed")
+    _end_runs(shared_airflow, before)
+
+
+def _end_runs(airflow: LocalAirflow, first: int) -> None:
+    for dag_id, run_id in airflow.rest.triggered[first:]:
+        if airflow.rest.run(dag_id, run_id)["state"] not in ("success", "failed"):
+            airflow.rest.set_run_state(dag_id, run_id, "failed")
+
+
+@pytest.fixture(scope="module")
+def runs_of_module(
+    request: pytest.FixtureRequest, shared_airflow: LocalAirflow, shared_sandbox: Sandbox
+) -> Iterator[dict[str, Run]]:
+    """All runs of the module's table STARTED, triggered together: its tests wait side by side."""
+    shared_sandbox.reset()
+    before = len(shared_airflow.rest.triggered)
+    table = request.module.STARTED
+    yield {name: Run(shared_airflow, shared_sandbox, row[0], row[1], **row[2]) for name, row in table.items()}
+    _end_runs(shared_airflow, before)
+
+
+@pytest.fixture
+def started(
+    request: pytest.FixtureRequest, runs_of_module: dict[str, Run], airflow: LocalAirflow
+) -> Callable[[str], Run]:
+    """Gives the run of a name in STARTED."""
+
+    def give(name: str) -> Run:
+        run = runs_of_module[name]
+        request.node.stash.setdefault(RUNS_GIVEN, []).append((run.dag_id, run.run_id))
+        return run
+
+    return give
 
 
 @pytest.hookimpl(wrapper=True)
@@ -65,12 +98,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     airflow = getattr(item, "funcargs", {}).get("airflow")
     if report.when == "call" and report.failed and airflow is not None:
-        started = item.stash.get(RUNS_BEFORE, 0)
-        report.sections.append(("Airflow", explain(airflow, airflow.rest.triggered[started:])))
+        runs = item.stash.get(RUNS_GIVEN, []) + airflow.rest.triggered[item.stash.get(RUNS_BEFORE, 0) :]
+        report.sections.append(("Airflow", explain(airflow, runs)))
     return report
 
 
 RUNS_BEFORE = pytest.StashKey[int]()
+RUNS_GIVEN = pytest.StashKey[list[tuple[str, str]]]()
 
 
 @pytest.hookimpl(wrapper=True)
