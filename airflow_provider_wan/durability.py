@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
-from airflow_provider_wan.client.client import WanClient
 from airflow_provider_wan.client.errors import (
     WanAuthError,
     WanBillingError,
@@ -22,11 +19,11 @@ from airflow_provider_wan.client.errors import (
     WanTransportError,
 )
 from airflow_provider_wan.client.flows import Patience
-from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
 from airflow_provider_wan.ledger import STATE_KEY, Ledger, LedgerError, Record, StateStore
 from airflow_provider_wan.likeness import model_sent, tells_all
 from airflow_provider_wan.recovery import Found, Search, Timing, search
+from airflow_provider_wan.submission import ComeBack, Obtained, Policies, Submission, named
 
 log = logging.getLogger(__name__)
 
@@ -37,81 +34,15 @@ TASK_LIFETIME = timedelta(hours=24)
 LIST_LIFETIME = TASK_LIFETIME - timedelta(minutes=15)
 """How old a submission may be to be surely still in the list, whatever the clocks."""
 
-STANDSTILL = timedelta(seconds=30)
-"""A worker that stood still for longer between writing the intent and sending writes it again first."""
-
-INTENT_TRIES = 3
 MOST_LOSSES = 5
 """Lost submissions in a row after which an attempt leaves it to Airflow's retries."""
 
 TOO_YOUNG_TO_VANISH = timedelta(minutes=10)
 
 
-@dataclass(frozen=True)
-class Policies:
-    """What the author wants done in the doubtful cases."""
-
-    regenerate: bool = False
-    on_changed_request: Literal["resubmit", "fail"] = "resubmit"
-    on_unknown_submission: Literal["resubmit", "fail"] = "fail"
-
-
-@dataclass(frozen=True)
-class Obtained:
-    """A task to wait for, or one that is already done.
-
-    :param task: its state, when it is known.
-    :param is_adopted: whether it was submitted by an earlier attempt.
-    :param stored: where its video was landed, when it was.
-    """
-
-    handle: TaskHandle
-    task: VideoTask | None = None
-    is_adopted: bool = False
-    stored: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class ComeBack:
-    """Nothing can be decided yet; ask again in some seconds."""
-
-    seconds: float
-    why: str
-
-
 @dataclass
-class Submitter:
-    """Obtains the task of one request: adopts what an earlier attempt submitted, submits otherwise.
-
-    :param account_name: what tells accounts apart in the fingerprint.
-    :param series: identifies a series of automatic retries, so that ``regenerate`` submits once per series.
-    :param is_alive: whether a result URL can still be downloaded.
-    :param is_stored: whether a landed video is still in its place.
-    :param give_up: how long, from ``since``, a recovery may go on looking before the policy decides.
-    :param since: when this attempt began to look.
-    :param others: ids of tasks that are known to belong to other requests.
-    """
-
-    client: WanClient
-    ledger: Ledger
-    policies: Policies
-    request: VideoRequest
-    account_name: str
-    series: str = ""
-    is_alive: Callable[[VideoTask], bool] = lambda task: task.video_url is not None
-    is_stored: Callable[[dict[str, Any]], bool] = lambda stored: False
-    give_up: timedelta = timedelta(hours=6)
-    since: datetime = field(default_factory=utc_now)
-    patience: Patience = field(default_factory=Patience)
-    timing: Timing = field(default_factory=Timing)
-    others: Collection[str] = ()
-    log: Any = log
-
-    @property
-    def fingerprint(self) -> str:
-        """The digest of the request and of the account it is made on."""
-        account = self.client.account
-        return self.request.fingerprint(account.vendor, account.base_url, account.workspace_id, self.account_name)
+class Submitter(Submission):
+    """Obtains the task of one request: adopts what an earlier attempt submitted, submits otherwise."""
 
     def obtain(self) -> Obtained | ComeBack:
         """Return the task to wait for.
@@ -124,7 +55,7 @@ class Submitter:
         if record is None:
             return self._submit(None)
         if self.policies.regenerate and record.series != self.series:
-            self.log.info("regenerate is set: %s is left behind, a new one is submitted and paid", _named(record))
+            self.log.info("regenerate is set: %s is left behind, a new one is submitted and paid", named(record))
             return self._submit(self._abandon(record))
         if record.fingerprint != self.fingerprint:
             return self._changed(record)
@@ -132,112 +63,17 @@ class Submitter:
             return self._recover(record)
         return self._adopt(record, record.handle)
 
-    def resubmit(self) -> Obtained | ComeBack:
-        """Submit anew, whatever is recorded (an adopted task came back cancelled)."""
-        return self._submit(self.ledger.read())
-
-    # -- submit ---------------------------------------------------------------------------------------
-
-    def _submit(self, previous: Record | None, losses: int = 0) -> Obtained | ComeBack:
-        for _ in range(INTENT_TRIES):
-            record = self._intent(previous, losses)
-            try:
-                self.ledger.write(record)
-            except LedgerError as error:
-                raise LedgerError(f"{error.message}; nothing was submitted") from error
-            if utc_now() - record.intent_at < STANDSTILL:
-                return self._post(record, previous)
-            # Another worker may have taken this one for dead by now; if so, Airflow refuses the next write.
-        raise LedgerError("The task state store is so slow that no submission can be recorded in time; try again")
-
-    def _intent(self, previous: Record | None, losses: int) -> Record:
-        now = utc_now()
-        # A throttled POST is repeated while patience lasts; the last one is begun before this moment.
-        longest = self.patience.throttled + 3 * self.client.account.timeout
-        return Record(
-            fingerprint=self.fingerprint,
-            intent_at=now,
-            closes_at=now + STANDSTILL + timedelta(seconds=longest),
-            idempotency_key=f"wan-{uuid.uuid4().hex}",
-            series=self.series,
-            losses=losses,
-            former=previous.known_tasks if previous else [],
-        )
-
-    def _post(self, record: Record, previous: Record | None) -> Obtained | ComeBack:
-        try:
-            handle = self.client.submit(self.request, record.idempotency_key, self.patience)
-        except WanSubmissionUnknown as error:
-            lost = record.model_copy(update={"lost_at": utc_now(), "lost_request_id": error.request_id})
-            self.log.warning("%s", error)
-            self.ledger.keep(lost)
-            return self._recover(lost, error)
-        except WanError:
-            # A refusal is certain: no task was made, so what was recorded before it holds again.
-            if previous is None:
-                self.ledger.forget()
-            else:
-                self.ledger.keep(previous)
-            raise
-        return self._made(record, handle)
-
-    def _made(self, record: Record, handle: TaskHandle) -> Obtained:
-        self.ledger.keep(record.model_copy(update={"handle": handle}))
-        return Obtained(handle)
-
-    def _repeat(self, record: Record) -> Obtained | ComeBack:
-        """Send a lost submission again with its key: the vendor answers with the task that it made, if it did."""
-        self.log.info("The answer to a submission was lost: the same idempotency key is sent again")
-        try:
-            handle = self.client.submit(self.request, record.idempotency_key, self.patience)
-        except (WanQuotaError, WanAuthError, WanBillingError):
-            # It says nothing of the lost sending: that stays recorded.
-            raise
-        except (WanRejectedError, WanModerationError) as error:
-            if "idempoten" not in str(error).lower():
-                self.ledger.forget()
-            raise
-        except WanRequestError:
-            raise
-        except WanError as error:
-            why = f"Whether the lost submission made a task is not known yet: {error.message}"
-            if self._may_come_back(self.timing.look_again):
-                return ComeBack(self.timing.look_again, why)
-            raise WanSubmissionUnknown(
-                f"{why}. The next attempt repeats the same idempotency key, so nothing is paid twice",
-                code=error.code,
-                request_id=error.request_id,
-                retryable=True,
-            ) from error
-        return self._made(record, handle)
-
     # -- a record from before -------------------------------------------------------------------------
 
     def _changed(self, record: Record) -> Obtained | ComeBack:
         if self.policies.on_changed_request == "fail":
             raise WanRequestError(
-                f"The request is not the one that was submitted before ({_named(record)}) and on_changed_request is "
+                f"The request is not the one that was submitted before ({named(record)}) and on_changed_request is "
                 "'fail': nothing was submitted. Restore the request, or set regenerate and clear the task",
                 task_id=record.handle.task_id if record.handle else None,
             )
-        self.log.info("The request has changed since %s: a new one is submitted and paid", _named(record))
+        self.log.info("The request has changed since %s: a new one is submitted and paid", named(record))
         return self._submit(self._abandon(record))
-
-    def _abandon(self, record: Record) -> Record:
-        """Cancel what can be cancelled of a submission that is not wanted any more."""
-        handle = record.handle
-        if record.abandoned or record.finished or handle is None or handle.vendor != self.client.vendor.name:
-            return record
-        try:
-            is_cancelled = self.client.cancel_task(handle, Patience(tries=2))
-        except WanError as error:
-            self.log.warning("The former task %s could not be cancelled and may be billed: %s", handle.task_id, error)
-            return record
-        fate = (
-            "was cancelled and is not billed" if is_cancelled else "cannot be cancelled; if it still runs, it is billed"
-        )
-        self.log.info("The former task %s %s", handle.task_id, fate)
-        return record.model_copy(update={"abandoned": True})
 
     def _adopt(self, record: Record, handle: TaskHandle) -> Obtained | ComeBack:
         if record.stored and self._is_in_store(record.stored):
@@ -264,7 +100,8 @@ class Submitter:
             )
             return self._submit(record)
         if task.status.is_ended:
-            self.log.info("Task %s had %s (not billed): a new one is submitted", handle.task_id, _ended(task))
+            cost = self.client.vendor.cost_of_failure
+            self.log.info("Task %s had %s%s: a new one is submitted", handle.task_id, _ended(task), cost)
             return self._submit(record)
         if self.client.vendor.is_final(task):
             return self._vanished(record, handle)
@@ -323,7 +160,7 @@ class Submitter:
     def _recover(self, record: Record, lost: WanSubmissionUnknown | None = None) -> Obtained | ComeBack:
         vendor, age = self.client.vendor, utc_now() - record.intent_at
         if vendor.has_idempotency_key and age < KEY_LIFETIME:
-            if lost is not None and self._may_come_back(self.timing.look_again):
+            if lost is not None and self._may_come_back(record, self.timing.look_again):
                 return ComeBack(self.timing.look_again, "The same idempotency key is sent again in a while")
             return self._repeat(record)
         if vendor.list_tells_time and age < LIST_LIFETIME:
@@ -338,6 +175,32 @@ class Submitter:
             record,
             lost,
         )
+
+    def _repeat(self, record: Record) -> Obtained | ComeBack:
+        """Send a lost submission again with its key: the vendor answers with the task that it made, if it did."""
+        self.log.info("The answer to a submission was lost: the same idempotency key is sent again")
+        try:
+            handle = self.client.submit(self.request, record.idempotency_key, self.patience)
+        except (WanQuotaError, WanAuthError, WanBillingError):
+            # It says nothing of the lost sending: that stays recorded.
+            raise
+        except (WanRejectedError, WanModerationError) as error:
+            if "idempoten" not in str(error).lower():
+                self.ledger.forget()
+            raise
+        except WanRequestError:
+            raise
+        except WanError as error:
+            why = f"Whether the lost submission made a task is not known yet: {error.message}"
+            if self._may_come_back(record, self.timing.look_again):
+                return ComeBack(self.timing.look_again, why)
+            raise WanSubmissionUnknown(
+                f"{why}. The next attempt repeats the same idempotency key, so nothing is paid twice",
+                code=error.code,
+                request_id=error.request_id,
+                retryable=True,
+            ) from error
+        return self._made(record, handle)
 
     def _search(self, record: Record) -> Obtained | ComeBack:
         until = record.lost_at or record.closes_at or record.intent_at + timedelta(minutes=5)
@@ -355,7 +218,7 @@ class Submitter:
             return self._take(record, found, found.handle)
         if found.is_proven_absent:
             return self._made_none(record)
-        if found.come_back_in is not None and self._may_come_back(found.come_back_in):
+        if found.come_back_in is not None and self._may_come_back(record, found.come_back_in):
             return ComeBack(found.come_back_in, found.why)
         return self._by_policy(found.why, record)
 
@@ -388,8 +251,8 @@ class Submitter:
         self.ledger.keep(record.model_copy(update={"handle": handle, "adopted": True}))
         return Obtained(handle, found.task, True)
 
-    def _may_come_back(self, seconds: float) -> bool:
-        return utc_now() + timedelta(seconds=seconds) < self.since + self.give_up
+    def _may_come_back(self, record: Record, seconds: float) -> bool:
+        return utc_now() + timedelta(seconds=seconds) < (self.since or record.intent_at) + self.give_up
 
     def _by_policy(self, why: str, record: Record, lost: WanError | None = None) -> Obtained | ComeBack:
         if self.policies.on_unknown_submission == "resubmit":
@@ -403,12 +266,6 @@ class Submitter:
             request_id=lost.request_id if lost else record.lost_request_id,
             task_id=record.handle.task_id if record.handle else None,
         )
-
-
-def _named(record: Record) -> str:
-    if record.handle:
-        return f"task {record.handle.task_id}"
-    return f"the submission of {record.intent_at:%Y-%m-%d %H:%M:%S} UTC, whose outcome is not known"
 
 
 def _ended(task: VideoTask) -> str:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
+from airflow_provider_wan.client.signatures import unsigned
 from airflow_provider_wan.client.tasks import Mode
 
 
@@ -120,7 +121,7 @@ class VideoRequest(BaseModel):
         """Return a digest of everything that decides what is made and who pays for it."""
         # What is not given is left out, so that a field that a later version adds changes no recorded digest.
         said = self.model_dump(mode="json", exclude={"strict", "webhook_url"}, exclude_none=True)
-        content = {name: value for name, value in said.items() if value not in ([], {})}
+        content = {name: unsigned(value) for name, value in said.items() if value not in ([], {})}
         text = json.dumps([self.mode, content, account], sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

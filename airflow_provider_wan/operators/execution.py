@@ -106,7 +106,6 @@ class Execution:
 
     def _submitter(self) -> Submitter:
         operator, ti = self._operator, self._context["ti"]
-        patience = Patience(throttled=SUBMIT_SECONDS_ON_WORKER) if operator.deferrable else Patience(throttled=600.0)
         return Submitter(
             client=self._hook.get_conn(),
             ledger=self._ledger,
@@ -122,7 +121,7 @@ class Execution:
             is_stored=self._is_stored,
             give_up=self._timeout,
             since=self._since,
-            patience=patience,
+            patience=Patience(throttled=SUBMIT_SECONDS_ON_WORKER),
             log=self._log,
         )
 

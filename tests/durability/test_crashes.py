@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wan import durability
+from airflow_provider_wan import durability, submission
 from airflow_provider_wan.client.client import WanClient
 from airflow_provider_wan.client.errors import WanError, WanSubmissionUnknown
 from airflow_provider_wan.client.tasks import utc_now
@@ -216,7 +216,7 @@ def test_a_worker_that_stood_still_writes_its_intent_again(
     assert run.store is not None
     clock = iter([0, 3600, 3600, 3600, 3600, 3600])
     now = utc_now()
-    monkeypatch.setattr(durability, "utc_now", lambda: now + timedelta(seconds=next(clock, 3600)))
+    monkeypatch.setattr(submission, "utc_now", lambda: now + timedelta(seconds=next(clock, 3600)))
     run.obtain()
     intents = [value["intent_at"] for value in run.store.history]
     assert len(set(intents)) == 2
@@ -237,7 +237,7 @@ def test_a_worker_that_was_replaced_while_it_stood_still_sends_nothing(
         store.fails = {"set"}
 
     monkeypatch.setattr(store, "set", replaced)
-    monkeypatch.setattr(durability, "STANDSTILL", timedelta(0))
+    monkeypatch.setattr(submission, "STANDSTILL", timedelta(0))
     with pytest.raises(LedgerError):
         run.obtain()
     assert run.posts() == 0
