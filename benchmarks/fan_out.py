@@ -118,7 +118,7 @@ def told(row: dict[str, Any]) -> str:
         f"{row['name']:>14} N={row['n']:<5} delivered {row['delivered']}, lost {row['lost']}, late {row['late']}, "
         f"{per_video:.2f} queries each ({row['pages']} pages), {row['throttled']} 429s, "
         f"latency {mean_:.1f}/{p95:.1f} s, stall {row['stall'] * 1000:.0f} ms (cpu {row['stall_cpu'] * 1000:.0f}, "
-        f"busiest {row['busiest'] * 1000:.0f}), {row['cpu']:.1f} CPU s"
+        f"busiest {row['busiest'] * 1000:.0f} at {row['busiest_at']:.1f} s), {row['cpu']:.1f} CPU s"
     )
 
 

@@ -25,15 +25,18 @@ class StallMeter:
         self.worst_cpu = 0.0
         self.over_50_ms = 0
         self.busiest = 0.0
+        self.busiest_at = 0.0
 
     async def run(self) -> None:
-        last, cpu = time.monotonic(), time.thread_time()
+        began = last = time.monotonic()
+        cpu = time.thread_time()
         while True:
             await asyncio.sleep(TICK)
             now, used = time.monotonic(), time.thread_time()
             late, own = now - last - TICK, used - cpu
             self.over_50_ms += late > 0.05
-            self.busiest = max(self.busiest, own)
+            if own > self.busiest:
+                self.busiest, self.busiest_at = own, now - began
             if late > self.worst:
                 self.worst, self.worst_cpu = late, own
             last, cpu = now, used
@@ -43,6 +46,7 @@ class StallMeter:
             "stall": self.worst,
             "stall_cpu": self.worst_cpu,
             "busiest": self.busiest,
+            "busiest_at": self.busiest_at,
             "stalls_over_50_ms": self.over_50_ms,
         }
 
