@@ -1,123 +1,203 @@
 """The book of a batch: one entry per item, kept in chunks in the task state store.
 
-A chunk is one value of the store, which wants values under 64 KB; an entry has up to about 1 KB.
+A chunk is one value of the store. The store wants values under 64 KB, and a reader of the book asks for each
+of them, so they are neither large nor many.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel
-
-from airflow_provider_wan.client.tasks import TaskStatus
+from airflow_provider_wan.batch.entries import Entry, Head
 from airflow_provider_wan.durability import Ledger, LedgerError, Record, StateStore
 
+log = logging.getLogger(__name__)
+
 HEAD_KEY = "wan_batch"
-CHUNK_SIZE = 40
+PROGRESS_KEY = "wan_progress"
+CHUNK_ENTRIES = 48
+CHUNK_BYTES = 56_000
+"""Bytes of JSON at which a chunk is split; entries grow after they were placed."""
 
 
-class Entry(BaseModel):
-    """What is known of one item.
+class _Chunk:
+    """One value: its entries as they are stored, and their size."""
 
-    :param record: its submission, as for a single task.
-    :param status: how it ended, ``None`` while it has not; ``unknown`` when this run gave up waiting or could not
-        know whether a task was made: its record stays for the next run.
-    :param tries: how many tasks were made for it and failed.
-    """
+    def __init__(self) -> None:
+        self.content: dict[str, dict[str, Any]] = {}
+        self.sizes: dict[str, int] = {}
+        self.size = 2
 
-    record: Record | None = None
-    status: TaskStatus | None = None
-    tries: int = 0
-    video_url: str | None = None
-    url_expires_at: datetime | None = None
-    error_code: str | None = None
-    error_message: str | None = None
-    stored: dict[str, Any] | None = None
+    def put(self, key: str, value: dict[str, Any]) -> None:
+        self.drop(key)
+        self.content[key] = value
+        self.sizes[key] = len(json.dumps(value)) + len(key) + 6
+        self.size += self.sizes[key]
 
-    def is_finished(self, wants_storing: bool) -> bool:
-        """Whether the item has its video, where it is wanted."""
-        return self.status is TaskStatus.SUCCEEDED and (self.stored is not None or not wants_storing)
+    def drop(self, key: str) -> None:
+        if key in self.content:
+            del self.content[key]
+            self.size -= self.sizes.pop(key)
 
     @property
-    def is_in_flight(self) -> bool:
-        """Whether a task was made and has not ended."""
-        return self.status is None and self.record is not None and self.record.handle is not None
+    def has_room(self) -> bool:
+        return len(self.content) < CHUNK_ENTRIES and self.size < CHUNK_BYTES // 2
 
 
 class Book:
-    """The entries of all items; every change is kept before the next step.
+    """The entries of all items.
 
-    :param store: the task state store; ``None`` keeps the book in memory (see ``carry``).
+    :param store: the task state store; ``None`` keeps the book in memory, and a deferral carries it (``carry``).
     """
 
     def __init__(self, store: StateStore | None) -> None:
         self._store = store
-        self._chunks: list[dict[str, Entry]] = []
+        self._chunks: list[_Chunk] = []
         self._place: dict[str, int] = {}
+        self._entries: dict[str, Entry] = {}
+        self._unwritten: set[int] = set()
+        self.task_ids: set[str] = set()
+        """The ids of all tasks that the batch is known to have made."""
+        self.head = Head()
 
     @property
     def is_durable(self) -> bool:
-        """Whether the book survives this process."""
+        """Whether the book survives this process by itself."""
         return self._store is not None
+
+    # -- reading --------------------------------------------------------------------------------------
 
     def load(self, carried: dict[str, Any] | None = None) -> None:
         """Read the book from the store, or from what a trigger carried where there is no store.
 
         :raises LedgerError: when it could not be read; nothing is submitted then.
         """
+        try:
+            if self._store is None:
+                self.head = Head.model_validate((carried or {}).get("head") or {})
+                for key, value in ((carried or {}).get("entries") or {}).items():
+                    self._entries[key] = Entry.model_validate(value)
+            else:
+                self.head = Head.model_validate(self._store.get(HEAD_KEY) or {})
+                for number in range(self.head.chunks):
+                    self._take_chunk(number, self._store.get(_name(number)) or {})
+        except Exception as error:  # noqa: BLE001 - whatever the store raises, it is not "an empty book"
+            reason = f"{type(error).__name__}: {str(error)[:200]}"
+        else:
+            self.task_ids = {task_id for entry in self._entries.values() for task_id in entry.task_ids}
+            return
+        raise LedgerError(
+            f"The book of the batch could not be read ({reason}). Nothing was submitted, because its items may have "
+            "been paid already"
+        )
+
+    def _take_chunk(self, number: int, content: dict[str, Any]) -> None:
+        chunk = _Chunk()
+        self._chunks.append(chunk)
+        for key, value in content.items():
+            former = self._place.get(key)
+            if former is not None:
+                # A split was interrupted: the newer chunk holds the entry too.
+                self._chunks[former].drop(key)
+                self._unwritten.add(former)
+            self._entries[key] = Entry.model_validate(value)
+            self._place[key] = number
+            chunk.put(key, value)
+
+    def __iter__(self) -> Iterator[tuple[str, Entry]]:
+        return iter(list(self._entries.items()))
+
+    def get(self, key: str) -> Entry:
+        """Return the entry of an item; a new one when nothing is known."""
+        return self._entries.get(key) or Entry()
+
+    # -- writing --------------------------------------------------------------------------------------
+
+    def put(self, key: str, entry: Entry) -> None:
+        """Take an entry; ``flush`` keeps it."""
+        self._entries[key] = entry
+        self.task_ids.update(entry.task_ids)
         if self._store is None:
-            self._take({key: Entry.model_validate(entry) for key, entry in (carried or {}).items()})
+            return
+        number = self._place.get(key)
+        if number is None:
+            if not self._chunks or not self._chunks[-1].has_room:
+                self._chunks.append(_Chunk())
+            number = self._place[key] = len(self._chunks) - 1
+        self._chunks[number].put(key, _dump(entry))
+        self._unwritten.add(number)
+
+    def keep(self, key: str, entry: Entry) -> None:
+        """Take an entry and keep it before anything else is done.
+
+        :raises LedgerError: when the store did not take it.
+        """
+        self.put(key, entry)
+        if self._store is not None:
+            self._write_chunk(self._place[key])
+
+    def flush(self) -> None:
+        """Keep all that was taken.
+
+        :raises LedgerError: when the store did not take it.
+        """
+        for number in sorted(self._unwritten):
+            self._write_chunk(number)
+
+    def keep_head(self) -> None:
+        """Keep the head.
+
+        :raises LedgerError: when the store did not take it.
+        """
+        if self._store is not None:
+            self.head.chunks = len(self._chunks)
+            self._write(HEAD_KEY, self.head.model_dump(mode="json", exclude_none=True))
+
+    def _write_chunk(self, number: int) -> None:
+        chunk = self._chunks[number]
+        while chunk.size > CHUNK_BYTES and len(chunk.content) > 1:
+            self._split(number)
+        self._write(_name(number), chunk.content)
+        self._unwritten.discard(number)
+        if number >= self.head.chunks:
+            self.keep_head()
+
+    def _split(self, number: int) -> None:
+        """Move half of a chunk to a new one, which is written first: an entry may stand twice, but never nowhere."""
+        old, new = self._chunks[number], _Chunk()
+        moved = list(old.content)[len(old.content) // 2 :]
+        for key in moved:
+            new.put(key, old.content[key])
+        self._chunks.append(new)
+        for place in range(self.head.chunks, len(self._chunks)):
+            self._write(_name(place), self._chunks[place].content)
+        self.keep_head()
+        for key in moved:
+            old.drop(key)
+            self._place[key] = len(self._chunks) - 1
+
+    def _write(self, name: str, value: dict[str, Any]) -> None:
+        if self._store is None:
             return
         try:
-            count = int((self._store.get(HEAD_KEY) or {}).get("chunks", 0))
-            for number in range(count):
-                chunk = self._store.get(_name(number)) or {}
-                self._take({key: Entry.model_validate(entry) for key, entry in chunk.items()}, is_chunk=True)
-        except Exception as error:  # noqa: BLE001 - whatever the store raises, it is not "an empty book"
-            reason = f"{type(error).__name__}: {error}"
+            self._store.set(name, value)
+        except Exception as error:  # noqa: BLE001 - whatever the store raises
+            reason = f"{type(error).__name__}: {str(error)[:200]}"
         else:
             return
-        raise LedgerError(f"The book of the batch could not be read ({reason}); nothing was submitted")
+        raise LedgerError(f"The book of the batch could not be written ({reason})")
+
+    # -- for others -----------------------------------------------------------------------------------
 
     def carry(self) -> dict[str, Any] | None:
         """Return the whole book for a trigger to carry, where no store keeps it."""
         if self._store is not None:
             return None
-        return {key: _dump(entry) for key, entry in self}
-
-    def __iter__(self) -> Iterator[tuple[str, Entry]]:
-        for chunk in self._chunks:
-            yield from chunk.items()
-
-    def get(self, key: str) -> Entry:
-        """Return the entry of an item; a new one when nothing is known."""
-        number = self._place.get(key)
-        return Entry() if number is None else self._chunks[number][key]
-
-    def put(self, key: str, entry: Entry) -> None:
-        """Keep an entry.
-
-        :raises LedgerError: when the store did not take it.
-        """
-        number = self._place.get(key)
-        is_new_chunk = False
-        if number is None:
-            is_new_chunk = not self._chunks or len(self._chunks[-1]) >= CHUNK_SIZE
-            if is_new_chunk:
-                self._chunks.append({})
-            number = self._place[key] = len(self._chunks) - 1
-        self._chunks[number][key] = entry
-        self._keep(number)
-        if is_new_chunk:
-            self._write(HEAD_KEY, {"chunks": len(self._chunks)})
-
-    def forget_all(self) -> None:
-        """Forget every entry (``regenerate``)."""
-        self._chunks.clear()
-        self._place.clear()
-        self._write(HEAD_KEY, {"chunks": 0})
+        entries = {key: _dump(entry) for key, entry in self._entries.items()}
+        return {"head": self.head.model_dump(mode="json", exclude_none=True), "entries": entries}
 
     def ledger(self, key: str) -> ItemLedger:
         """Return the ledger of one item."""
@@ -126,32 +206,9 @@ class Book:
     def tell(self, progress: dict[str, Any]) -> None:
         """Show progress in the task state, where Airflow's UI and API show it; never fails a run."""
         try:
-            self._write("wan_progress", progress)
+            self._write(PROGRESS_KEY, progress)
         except LedgerError:
             return
-
-    def _take(self, entries: dict[str, Entry], is_chunk: bool = False) -> None:
-        if is_chunk:
-            self._chunks.append({})
-        for key, entry in entries.items():
-            if not is_chunk and (not self._chunks or len(self._chunks[-1]) >= CHUNK_SIZE):
-                self._chunks.append({})
-            self._chunks[-1][key] = entry
-            self._place[key] = len(self._chunks) - 1
-
-    def _keep(self, number: int) -> None:
-        self._write(_name(number), {key: _dump(entry) for key, entry in self._chunks[number].items()})
-
-    def _write(self, name: str, value: dict[str, Any]) -> None:
-        if self._store is None:
-            return
-        try:
-            self._store.set(name, value)
-        except Exception as error:  # noqa: BLE001 - whatever the store raises
-            reason = f"{type(error).__name__}: {error}"
-        else:
-            return
-        raise LedgerError(f"The book of the batch could not be written ({reason})")
 
 
 class ItemLedger(Ledger):
@@ -171,12 +228,18 @@ class ItemLedger(Ledger):
         return self._book.get(self._key).record
 
     def write(self, record: Record) -> None:
-        """Keep the item's record."""
-        self._book.put(self._key, self._book.get(self._key).model_copy(update={"record": record}))
+        """Keep the item's record.
+
+        :raises LedgerError: when it could not be kept.
+        """
+        self._book.keep(self._key, self._book.get(self._key).model_copy(update={"record": record}))
 
     def forget(self) -> None:
-        """Forget the item's record."""
-        self._book.put(self._key, self._book.get(self._key).model_copy(update={"record": None}))
+        """Forget the item's record; a failure to do so is only told."""
+        try:
+            self._book.keep(self._key, self._book.get(self._key).model_copy(update={"record": None}))
+        except LedgerError as error:
+            log.warning("%s: a refused submission would be taken for one whose answer was lost", error)
 
 
 def _name(number: int) -> str:

@@ -1,24 +1,24 @@
-"""The items of a batch: read from a list, JSONL or CSV, and all checked before the first one is paid."""
+"""The items of a batch: one request per row, and all of them checked before the first one is paid."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any
 
 from airflow_provider_wan.client.checking import check
-from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
-from airflow_provider_wan.client.requests import VideoRequest, build_request
+from airflow_provider_wan.client.errors import Violation, WanRequestError
+from airflow_provider_wan.client.requests import REQUEST_TYPES, VideoRequest, build_request
 from airflow_provider_wan.client.tasks import Mode
 from airflow_provider_wan.client.vendors.base import Vendor
 
 MOST_REPORTED = 50
 ITEM_FIELDS = ("id", "mode", "store_to")
 """What a row may hold beside its request."""
+
+ALL_FIELDS = frozenset(name for kind in REQUEST_TYPES.values() for name in kind.model_fields)
 
 
 @dataclass(frozen=True)
@@ -27,37 +27,20 @@ class Item:
 
     :param key: what the book knows it by: the request's fingerprint and, for equal requests, which of them.
     :param id: what people know it by: the row's ``id``, else its number (from 1).
+    :param model: the model it goes to, at the vendor.
     """
 
     key: str
     id: str
     index: int
     request: VideoRequest
+    model: str
     store_to: str | None = None
 
-
-def read_rows(source: Any) -> list[Mapping[str, Any]]:
-    """Return the rows of a list, or of a JSONL or CSV file at any object-storage URI.
-
-    :raises WanRequestError: naming the line that cannot be read.
-    """
-    if isinstance(source, str):
-        text = source.strip()
-        if text.startswith("["):
-            return _rows_of_list(_json(text, "requests"))
-        from airflow.sdk import ObjectStoragePath
-
-        path = ObjectStoragePath(text)
-        content = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() == ".csv":
-            return [_csv_row(row) for row in csv.DictReader(io.StringIO(content))]
-        if path.suffix.lower() in (".jsonl", ".ndjson"):
-            lines = ((number, line) for number, line in enumerate(content.splitlines(), 1) if line.strip())
-            return _rows_of_list([_json(line, f"line {number}") for number, line in lines])
-        if path.suffix.lower() == ".json":
-            return _rows_of_list(_json(content, text))
-        _refuse("requests", "is a list, or the URI of a .jsonl, .csv or .json file", text)
-    return _rows_of_list(list(source) if isinstance(source, Iterable) else source)
+    @property
+    def profile(self) -> str:
+        """What tasks of the same kind share, to learn how long they take."""
+        return f"{self.model}/{self.request.resolution}/{self.request.duration}"
 
 
 def build_items(
@@ -65,7 +48,7 @@ def build_items(
 ) -> tuple[list[Item], list[str]]:
     """Build and check all items; return them and the warnings.
 
-    :param defaults: request fields for rows that do not have their own.
+    :param defaults: request fields for rows that do not have their own; those of other modes are left out.
     :param account: what tells accounts apart in the fingerprint.
     :raises WanRequestError: listing the violations of all rows.
     """
@@ -74,9 +57,9 @@ def build_items(
     warnings: list[str] = []
     seen: Counter[str] = Counter()
     for index, row in enumerate(rows, 1):
-        name = str(row.get("id") or index)
+        name = _name(row, index)
         try:
-            request = _request({**defaults, **{key: value for key, value in row.items() if value is not None}})
+            request = _request(row, defaults)
             checked = check(request, vendor)
         except WanRequestError as error:
             wrong += [replace(item, field=f"row {name}: {item.field}") for item in error.violations]
@@ -85,20 +68,49 @@ def build_items(
         fingerprint = request.fingerprint(*account)
         seen[fingerprint] += 1
         key = f"{fingerprint[:24]}.{seen[fingerprint]}"
-        items.append(Item(key, name, index, request, row.get("store_to")))
-    wrong += list(_same_ids(items))
+        items.append(Item(key, name, index, request, checked.model, _place(row)))
+    wrong += _same_ids(items)
     if not items and not wrong:
         wrong.append(Violation("requests", "holds at least one row", "none", hard=True))
-    if wrong:
-        shown = wrong[:MOST_REPORTED]
-        more = f"\n  … and {len(wrong) - len(shown)} more" if len(wrong) > len(shown) else ""
-        lines = "\n  - ".join(["The batch was not started, nothing is paid:", *map(str, shown)])
-        raise WanRequestError(lines + more, violations=wrong)
+    refuse_all(wrong)
     return items, warnings
 
 
-def _request(fields: dict[str, Any]) -> VideoRequest:
-    mode = fields.get("mode", Mode.TEXT_TO_VIDEO)
+def refuse_all(wrong: list[Violation]) -> None:
+    """Refuse the batch when anything is wrong with it.
+
+    :raises WanRequestError: telling the first ``MOST_REPORTED`` violations.
+    """
+    if not wrong:
+        return
+    shown = wrong[:MOST_REPORTED]
+    more = f"\n  … and {len(wrong) - len(shown)} more" if len(wrong) > len(shown) else ""
+    lines = "\n  - ".join(["The batch was not started, nothing is paid:", *map(str, shown)])
+    raise WanRequestError(lines + more, violations=wrong)
+
+
+def digest_of(items: Iterable[Item]) -> str:
+    """Return what changes when rows come, go, change or move."""
+    text = "\n".join(f"{item.key} {item.id} {item.store_to or ''}" for item in items)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _name(row: Mapping[str, Any], index: int) -> str:
+    given = row.get("id")
+    return str(index) if given is None or str(given).strip() == "" else str(given).strip()
+
+
+def _place(row: Mapping[str, Any]) -> str | None:
+    given = str(row.get("store_to") or "").strip()
+    return given or None
+
+
+def _request(row: Mapping[str, Any], defaults: Mapping[str, Any]) -> VideoRequest:
+    own = {name: value for name, value in row.items() if value is not None}
+    mode = own.get("mode") or defaults.get("mode") or Mode.TEXT_TO_VIDEO
+    kind = REQUEST_TYPES.get(mode)
+    others = ALL_FIELDS - kind.model_fields.keys() if kind else frozenset()
+    fields = {name: value for name, value in defaults.items() if name not in others} | own
     return build_request(mode, {name: value for name, value in fields.items() if name not in ITEM_FIELDS})
 
 
@@ -106,33 +118,3 @@ def _same_ids(items: list[Item]) -> Iterator[Violation]:
     for name, count in Counter(item.id for item in items).items():
         if count > 1:
             yield Violation("id", "is used once", f"{name!r} in {count} rows", "videos and manifest lines go by it")
-
-
-def _csv_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop what is blank, and read ``extra_body`` as JSON; lists are read by the request itself."""
-    found = {str(key).strip(): value for key, value in row.items() if key and value not in (None, "")}
-    if isinstance(found.get("extra_body"), str):
-        found["extra_body"] = _json(found["extra_body"], "extra_body")
-    return found
-
-
-def _json(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        _refuse(where, f"is JSON ({error})", text)
-
-
-def _rows_of_list(rows: Any) -> list[Mapping[str, Any]]:
-    if not isinstance(rows, list):
-        _refuse("requests", "is a list of objects", rows)
-    found: list[Mapping[str, Any]] = []
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, Mapping):
-            _refuse(f"row {number}", "is an object", row)
-        found.append(row)
-    return found
-
-
-def _refuse(field: str, rule: str, given: Any) -> NoReturn:
-    raise WanRequestError(violations=[Violation(field, rule, shorten(given), hard=True)])

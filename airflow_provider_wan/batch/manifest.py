@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from airflow_provider_wan.batch.book import Book, Entry
+from airflow_provider_wan.batch.entries import Entry
 from airflow_provider_wan.batch.items import Item
+from airflow_provider_wan.batch.state import Batch
+from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.tasks import TaskStatus
 
 
@@ -20,9 +21,9 @@ def line_of(item: Item, entry: Entry) -> dict[str, Any]:
         "id": item.id,
         "index": item.index,
         "mode": str(item.request.mode),
-        "status": _status(entry),
+        "status": status_of(entry),
         "task_id": handle.task_id if handle else None,
-        "model": handle.model if handle else item.request.model,
+        "model": handle.model if handle else item.model,
         "video_url": entry.video_url,
         "prompt": item.request.prompt,
         "error_code": entry.error_code,
@@ -32,7 +33,8 @@ def line_of(item: Item, entry: Entry) -> dict[str, Any]:
     return {name: value for name, value in (line | (entry.stored or {})).items() if value is not None}
 
 
-def _status(entry: Entry) -> str:
+def status_of(entry: Entry) -> str:
+    """Return the word for an item's state: a task's status, or ``waiting``, ``submitted`` or ``not_stored``."""
     if entry.status is TaskStatus.SUCCEEDED and entry.error_code:
         return "not_stored"
     if entry.status is not None:
@@ -40,8 +42,22 @@ def _status(entry: Entry) -> str:
     return "submitted" if entry.is_in_flight else "waiting"
 
 
-def write_manifest(uri: str, items: Iterable[Item], book: Book) -> None:
-    """Write the manifest beside its place and move it in."""
+def write_manifest(uri: str, batch: Batch) -> None:
+    """Write the manifest beside its place and move it in.
+
+    :raises WanError: when the storage did not take it.
+    """
+    lines = "".join(f"{json.dumps(line_of(item, entry), ensure_ascii=False)}\n" for item, entry in batch)
+    try:
+        _replace(uri, lines)
+    except Exception as error:  # noqa: BLE001 - whatever the storage raises
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+    else:
+        return
+    raise WanError(f"The manifest could not be written to {uri} ({reason})", retryable=True)
+
+
+def _replace(uri: str, text: str) -> None:
     from airflow.sdk import ObjectStoragePath
 
     from airflow_provider_wan.delivery import move
@@ -49,23 +65,22 @@ def write_manifest(uri: str, items: Iterable[Item], book: Book) -> None:
     path = ObjectStoragePath(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.part"
-    lines = (json.dumps(line_of(item, book.get(item.key)), ensure_ascii=False) for item in items)
     try:
-        part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        with part.open("wb") as file:
+            file.write(text.encode("utf-8", "replace"))
         move(part, path)
     finally:
-        with suppress(OSError):
+        with suppress(Exception):
             if part.exists():
                 part.unlink()
 
 
-def summary_of(items: Iterable[Item], book: Book, manifest: str | None) -> dict[str, Any]:
+def summary_of(batch: Batch) -> dict[str, Any]:
     """Return the operator's XCom: counts and one short entry per item."""
     entries = []
     counts: dict[str, int] = {}
-    for item in items:
-        entry = book.get(item.key)
-        status = _status(entry)
+    for item, entry in batch:
+        status = status_of(entry)
         counts[status] = counts.get(status, 0) + 1
         short = {"id": item.id, "status": status}
         if entry.stored:
@@ -81,6 +96,6 @@ def summary_of(items: Iterable[Item], book: Book, manifest: str | None) -> dict[
         "succeeded": succeeded,
         "failed": len(entries) - succeeded,
         "counts": counts,
-        "manifest": manifest,
+        "manifest": batch.plan.manifest_path,
         "items": entries,
     }

@@ -245,13 +245,22 @@ class WanHook(BaseHook):
             yield poller
 
     async def await_some(
-        self, window: list[Waited], poll_interval: float, enough: int, wake_at: datetime | None = None
+        self,
+        window: list[Waited],
+        poll_interval: float,
+        enough: int,
+        wake_at: datetime | None = None,
+        linger: float = 30.0,
     ) -> dict[str, Ending]:
-        """Wait on the shared poller until ``enough`` tasks of a window have ended; return what ended."""
+        """Wait on the shared poller until ``enough`` tasks of a window have ended; return what ended.
+
+        :param wake_at: moment to return at in any case.
+        :param linger: seconds that a first ending waits for company.
+        """
         from airflow_provider_wan.batch.waiting import wait_for_some
 
         async with self._poller() as poller:
-            return await wait_for_some(poller, window, poll_interval, enough, wake_at)
+            return await wait_for_some(poller, window, poll_interval, enough, wake_at, linger)
 
     async def aupload_file(self, path: str | Path, model: str | None = None) -> str:
         """Hand a local file to the vendor; see :meth:`upload_file`."""

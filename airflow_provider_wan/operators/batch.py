@@ -92,6 +92,7 @@ class WanVideoBatchOperator(BaseOperator):
         self.on_unknown_submission = on_unknown_submission
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
+        self._running: BatchExecution | None = None
         self._check()
 
     def _check(self) -> None:
@@ -109,15 +110,21 @@ class WanVideoBatchOperator(BaseOperator):
         if wrong:
             raise WanRequestError(violations=wrong)
 
-    def _execution(self, context: Any) -> BatchExecution:
+    def _begun(self, context: Any) -> BatchExecution:
         from airflow_provider_wan.operators.batch_execution import BatchExecution
 
-        return BatchExecution(self, context)
+        self._running = BatchExecution(self, context)
+        return self._running
 
     def execute(self, context: Any) -> Any:
         """Check all items, then submit, wait and store until all are done."""
-        return self._execution(context).start()
+        return self._begun(context).start()
 
     def execute_round(self, context: Any, event: dict[str, Any]) -> Any:
         """Take what ended, store it, and submit what there is room for."""
-        return self._execution(context).resume(event)
+        return self._begun(context).resume(event)
+
+    def on_kill(self) -> None:
+        """Cancel what a worker that is killed has submitted and not handed to the trigger."""
+        if self._running is not None:
+            self._running.on_kill()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from datetime import datetime
 from typing import Any, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_wan.batch.waiting import Waited
+from airflow_provider_wan.batch.cancelling import cancel_all, cancel_overdue
+from airflow_provider_wan.batch.waiting import LINGER_SECONDS, Waited
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.flows import Patience
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
@@ -104,7 +104,7 @@ class WanTaskTrigger(BaseTrigger):
     async def _cancel_if_killed(self) -> None:
         fate = await fate_of(self.task_instance)
         if fate is not Fate.ENDED and not (fate is Fate.RESTARTED and not self.durable):
-            self.log.info("The trigger's task is %s: task %s is left alone", fate, self.handle.get("task_id"))
+            self.log.info("Task %s is left alone: %s", self.handle.get("task_id"), fate.story)
             return
         self.log.info(await cancel(WanHook(self.wan_conn_id), TaskHandle.of(self.handle)))
 
@@ -122,7 +122,8 @@ async def cancel(hook: WanHook, handle: TaskHandle) -> str:
         async with asyncio.timeout(CANCEL_SECONDS):
             is_cancelled = await hook.acancel_task(handle, CANCEL_PATIENCE)
     except (WanError, TimeoutError) as error:
-        return f"Task {handle.task_id} could not be cancelled ({error or 'no answer'}): it may run on and be billed"
+        why = str(error) or "no answer"
+        return f"Task {handle.task_id} could not be cancelled ({why}): it may run on and be billed"
     return told(hook, handle, is_cancelled)
 
 
@@ -144,6 +145,7 @@ class WanBatchTrigger(BaseTrigger):
     :param enough: endings that are worth waking a worker for.
     :param poll_interval: seconds between two looks at a task.
     :param wake_at: ISO 8601 moment to fire at in any case.
+    :param linger: seconds that a first ending waits for company.
     :param carry: what the event hands back where there is no task state store.
     """
 
@@ -154,6 +156,7 @@ class WanBatchTrigger(BaseTrigger):
         enough: int,
         poll_interval: float = 15.0,
         wake_at: str | None = None,
+        linger: float = LINGER_SECONDS,
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
         durable: bool = True,
@@ -165,6 +168,7 @@ class WanBatchTrigger(BaseTrigger):
         self.enough = enough
         self.poll_interval = poll_interval
         self.wake_at = wake_at
+        self.linger = linger
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self.durable = durable
@@ -180,6 +184,7 @@ class WanBatchTrigger(BaseTrigger):
                 "enough": self.enough,
                 "poll_interval": self.poll_interval,
                 "wake_at": self.wake_at,
+                "linger": self.linger,
                 "cancel_on_kill": self.cancel_on_kill,
                 "cancel_on_timeout": self.cancel_on_timeout,
                 "durable": self.durable,
@@ -190,17 +195,11 @@ class WanBatchTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Await the shared poller for all tasks and fire what ended."""
         hook = WanHook(self.wan_conn_id)
-        endings = await hook.await_some(
-            [Waited.of(item) for item in self.window],
-            self.poll_interval,
-            self.enough,
-            datetime.fromisoformat(self.wake_at) if self.wake_at else None,
-        )
-        overdue = [ending for ending in endings.values() if ending.status is EndingStatus.TIMEOUT]
-        if self.cancel_on_timeout and overdue:
-            handles = [Waited.of(item).handle for item in self.window]
-            late = {ending.task.task_id for ending in overdue}
-            await asyncio.shield(_kept(cancel_all(hook, [item for item in handles if item.task_id in late])))
+        window = [Waited.of(item) for item in self.window]
+        wake_at = datetime.fromisoformat(self.wake_at) if self.wake_at else None
+        endings = await hook.await_some(window, self.poll_interval, self.enough, wake_at, self.linger)
+        if self.cancel_on_timeout:
+            await asyncio.shield(_kept(cancel_overdue(hook, window, endings)))
         yield TriggerEvent({"endings": {key: item.to_event() for key, item in endings.items()}, "carry": self.carry})
 
     async def on_kill(self) -> None:
@@ -211,7 +210,7 @@ class WanBatchTrigger(BaseTrigger):
     async def _cancel_if_killed(self) -> None:
         fate = await fate_of(self.task_instance)
         if fate is not Fate.ENDED and not (fate is Fate.RESTARTED and not self.durable):
-            self.log.info("The trigger's task is %s: its %d tasks are left alone", fate, len(self.window))
+            self.log.info("%d tasks are left alone: %s", len(self.window), fate.story)
             return
         cancelled, rest = await cancel_all(WanHook(self.wan_conn_id), [Waited.of(item).handle for item in self.window])
         self.log.info(
@@ -219,19 +218,6 @@ class WanBatchTrigger(BaseTrigger):
             cancelled,
             rest,
         )
-
-
-async def cancel_all(hook: WanHook, handles: list[TaskHandle]) -> tuple[int, int]:
-    """Cancel as many tasks as the vendor lets, within its budget; return how many were and were not."""
-    done = 0
-    with contextlib.suppress(TimeoutError, WanError):
-        async with asyncio.timeout(max(CANCEL_SECONDS, len(handles))), await hook.aget_conn() as client:
-            if client.vendor.has_cancel:
-                for handle in handles:
-                    with contextlib.suppress(WanError):
-                        done += await client.cancel_task(handle, CANCEL_PATIENCE)
-                    await asyncio.sleep(1.0 / client.account.queries_per_second)
-    return done, len(handles) - done
 
 
 class WanPauseTrigger(BaseTrigger):
