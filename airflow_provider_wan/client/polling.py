@@ -215,7 +215,8 @@ class Poller:
             try:
                 async with asyncio.timeout(REFRESH_SECONDS):
                     account = await self._refresh()
-            except Exception as error:  # noqa: BLE001 - whatever a secrets backend raises, the old key stays
+                renewed = AsyncWanClient(account)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with what was read, the old key stays
                 log.warning(
                     "The connection could not be read again after its key was refused: %s", type(error).__name__
                 )
@@ -225,7 +226,7 @@ class Poller:
             if account.identity == old.identity or account.identity[:2] != old.identity[:2]:
                 return False
             self._retire(self._client)
-            self._client = AsyncWanClient(account)
+            self._client = renewed
             self.identities.add(account.identity)
             log.info("The key of %s was refused and has been read again", self._client.vendor.title)
             return True

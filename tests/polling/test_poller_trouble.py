@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 
@@ -100,7 +101,26 @@ async def test_waiters_with_the_new_key_join_the_poller_that_has_it(desk: Desk) 
             assert other is poller
 
 
-async def test_key_that_stays_refused_ends_all_waits_with_the_reason(desk: Desk) -> None:
+async def unreachable_secrets(desk: Desk) -> Account:
+    raise LookupError("the secrets backend is down")
+
+
+async def same_key(desk: Desk) -> Account:
+    return desk.account()
+
+
+async def useless_key(desk: Desk) -> Account:
+    return desk.account(key="two lines\nof text")
+
+
+async def other_vendor(desk: Desk) -> Account:
+    return desk.account("gccai", key=NEW_KEY)
+
+
+@pytest.mark.parametrize("read", [unreachable_secrets, same_key, useless_key, other_vendor])
+async def test_key_that_stays_refused_ends_all_waits_with_the_reason(
+    desk: Desk, read: Callable[[Desk], Awaitable[Account]]
+) -> None:
     handles = await desk.submit(6, "[sandbox hold]")
     desk.sandbox.configure(api_keys=[fingerprint("sk-somebody-else")])
     asked = 0
@@ -108,7 +128,7 @@ async def test_key_that_stays_refused_ends_all_waits_with_the_reason(desk: Desk)
     async def refresh() -> Account:
         nonlocal asked
         asked += 1
-        raise LookupError("the secrets backend is down")
+        return await read(desk)
 
     endings = await desk.wait_for_all(handles, refresh=refresh)
     assert statuses(endings) == {EndingStatus.ERROR}
