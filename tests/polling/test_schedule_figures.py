@@ -9,7 +9,8 @@ import pytest
 
 from airflow_provider_wan.client.waiting import EndingStatus
 
-from .simulation import Report, Simulation, World, simulate
+from .fake_vendor import World
+from .simulation import Report, Simulation, simulate
 
 INTERVAL = 15.0
 BURST = {"submits_per_second": 5.0}

@@ -27,7 +27,8 @@ from airflow_provider_wan.client.schedule import Ask, Page, Query, Schedule
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
 from airflow_provider_wan.client.vendors.base import TaskPage
 
-from .simulation import EPOCH, busiest_second
+from .fake_vendor import EPOCH
+from .simulation import busiest_second
 
 LATENCY = 0.2
 TIME_OUT = 30.0
