@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from pathlib import Path
@@ -133,3 +134,25 @@ def test_the_registry_file_names_what_exists() -> None:
     info = get_provider_info()
     for kind in ("operators", "hooks", "sensors", "triggers"):
         assert {name for entry in info[kind] for name in entry["python-modules"]} <= modules
+
+
+def test_the_log_lines_of_the_operations_page_are_those_of_the_code() -> None:
+    said = {
+        node.value
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    lines = text_of("docs/operations.md").split("## Errors")[0]
+    told = [
+        span
+        for row in lines.splitlines()
+        if row.startswith("| `")
+        for span in re.findall(r"`([^`]+)`", row.split("|")[1])
+    ]
+    assert len(told) > 15
+    for line in told:
+        for part in re.split(r"…|\d+|[():,;]", line):
+            words = part.strip()
+            if len(words) > 13:
+                assert any(words in text for text in said), f"{words!r} of {line!r}"
