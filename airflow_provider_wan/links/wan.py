@@ -21,6 +21,9 @@ class WanVideoLink(BaseOperatorLink):
         known = getattr(operator, "video_link", None)
         if known:
             return str(known)
+        if not getattr(operator, "link_is_pushed", True):
+            # Airflow logs an error about an XCom that does not exist.
+            return ""
         from airflow.sdk.execution_time.xcom import XCom
 
         return str(XCom.get_value(ti_key=ti_key, key=self.xcom_key) or "")

@@ -144,6 +144,7 @@ class WanVideoOperator(BaseOperator):
         self.cancel_on_timeout = cancel_on_timeout
         self.store_to = store_to
         self.video_link: str | None = None
+        self.link_is_pushed = False
         self.running: dict[str, Any] | None = None
 
     def _check_literals(self) -> None:
@@ -191,6 +192,7 @@ class WanVideoOperator(BaseOperator):
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Take the trigger's event."""
+        self.link_is_pushed = True
         return self.execution(context).resume(event)
 
     def on_kill(self) -> None:

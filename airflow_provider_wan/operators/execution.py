@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_wan.client.checking import check
 from airflow_provider_wan.client.endings import error_of
 from airflow_provider_wan.client.errors import WanError, WanQuotaError
+from airflow_provider_wan.client.exchange import public_url
 from airflow_provider_wan.client.flows import Patience
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, result_of, utc_now
@@ -80,7 +81,6 @@ class Execution:
                     retryable=True,
                 )
             )
-        self._log.info("Task %s: %s", ending.task.task_id, ending.status)
         return self._finish(ending)
 
     # -- obtaining ------------------------------------------------------------------------------------
@@ -159,13 +159,8 @@ class Execution:
         handle, operator = obtained.handle, self._operator
         self._show_link(self._hook.vendor.task_page(handle, self._hook.account))
         if not obtained.is_adopted:
-            self._log.info(
-                "Submitted task %s (%s, %s, request_id=%s)",
-                handle.task_id,
-                self._hook.vendor.title,
-                handle.model,
-                handle.request_id,
-            )
+            known = (self._hook.vendor.title, handle.model, handle.request_id and f"request_id={handle.request_id}")
+            self._log.info("Submitted task %s (%s)", handle.task_id, ", ".join(filter(None, known)))
         if not operator.wait_for_completion:
             return handle.to_dict()
         if obtained.stored is not None:
@@ -255,6 +250,8 @@ class Execution:
         if task.actual_prompt is None and getattr(task, "prompt_was_rewritten", False):
             task = self._with_prompts(task)
         result = self._result(task, None)
+        url = public_url(task.video_url) if task.video_url else "no public address, the vendor's API has it"
+        self._log.info("Task %s has its video: %s", task.task_id, url)
         record = self._record()
         if self._operator.store_to:
             result |= self._land(task, record)
