@@ -255,7 +255,8 @@ class LocalAirflow:
             "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "CORE__TEST_CONNECTION": "Enabled",
-            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
+            # SQLite's writers queue for one lock; on a busy machine the default of 5 s is not enough.
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}?timeout=60",
             "API__HOST": "127.0.0.1",
             "API__PORT": self.url.rpartition(":")[2],
             "API__BASE_URL": self.url,
