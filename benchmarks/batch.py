@@ -16,12 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="wan-bench-airflow-")
-os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
-
-from airflow_provider_wan.operators.batch import WanVideoBatchOperator
-from benchmarks.driver import FileStore, Run
+from benchmarks import homes
 from benchmarks.measuring import cpu_seconds
 from benchmarks.results import save
 from benchmarks.sandbox_process import SandboxProcess, connection
@@ -35,6 +30,10 @@ LIMITS = {"submit_qps": 5 * SCALE, "query_qps": 20 * SCALE, "answer_delay": 0.15
 
 
 def run_batch(items: int, *, is_stored: bool) -> dict[str, Any]:
+    # Airflow may be imported only after its home folder is set, which main() does.
+    from airflow_provider_wan.operators.batch import WanVideoBatchOperator
+    from benchmarks.driver import FileStore, Run
+
     settings = {"generation_seconds": "3:6", "running_limit": RUNNING, "queue_limit": 500, **LIMITS}
     with tempfile.TemporaryDirectory() as place, SandboxProcess(**settings) as sandbox:
         folder = Path(place)
@@ -87,6 +86,7 @@ def main(arguments: list[str] | None = None, *, full: bool = False) -> None:
     line = argparse.ArgumentParser(description=__doc__)
     line.add_argument("-n", type=int, default=ITEMS, help="items (default: %(default)s)")
     given = line.parse_args(arguments)
+    homes.make_own()
     logging.disable(logging.ERROR)
     rows = []
     for is_stored in (False, True):

@@ -10,12 +10,14 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
 from benchmarks.contenders import KNOWN, vendor_of
 from benchmarks.contenders.base import VIDEO
+from benchmarks.homes import environment
 from benchmarks.measuring import mean, percentile
 from benchmarks.results import save
 from benchmarks.sandbox_process import SandboxProcess
@@ -48,9 +50,11 @@ def run_case(case: Case) -> dict[str, Any]:
     name, number = case
     argv = [sys.executable, "-m", "benchmarks.fan_out_process", name]
     span = f"{GENERATION[0]}:{GENERATION[1]}"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with (
+        tempfile.TemporaryDirectory() as home,
         SandboxProcess(generation_seconds=span, running_limit=number) as sandbox,
-        subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,
+        subprocess.Popen(argv, env=environment(home), **pipes) as process,
     ):
         assert process.stdin is not None
         assert process.stdout is not None

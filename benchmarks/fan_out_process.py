@@ -10,14 +10,8 @@ import json
 import logging
 import os
 import sys
-import tempfile
 import time
 from typing import Any
-
-# Airflow reads its home when it is imported; the user's must not be touched.
-os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="wan-bench-airflow-")
-os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
 
 from airflow.sdk import BaseHook
 

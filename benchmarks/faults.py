@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,10 +26,14 @@ from airflow_provider_wan.client.client import WanClient
 from airflow_provider_wan.client.exchange import Account
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, utc_now
 from benchmarks.fault_contenders import WAYS, vendor_of
+from benchmarks.homes import environment
 from benchmarks.results import save
 from benchmarks.sandbox_process import KEY, SandboxProcess
 
 VIDEOS = 20
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC|Take \d+|[0-9a-f-]{36}")
+"""What differs from video to video in a message."""
+
 AT_ONCE = 5
 PATIENCE = 420.0
 """Seconds until a way that still tries is stopped."""
@@ -42,6 +47,8 @@ class Fault:
     settings: dict[str, Any] = field(default_factory=dict)
     later: dict[str, Any] = field(default_factory=dict)
     kills: int = 0
+    retry_seconds: float = 1.0
+    """Between two attempts; Airflow's default is five minutes."""
     concerns_submit: bool = False
 
 
@@ -70,7 +77,7 @@ FAULTS = {
         {"error_rates": {"submit": {"503": 0.3}, "query": {"500": 0.4}, "list": {"500": 0.4}}},
     ),
     "malformed": Fault("a quarter of all answers are not the vendor's JSON", {"malformed_rate": 0.25}),
-    "outage": Fault("the vendor is gone for 60 s once all tasks run", later={"outage": 60}),
+    "outage": Fault("the vendor is gone for 60 s once all tasks run", later={"outage": 60}, retry_seconds=20.0),
     "bad downloads": Fault(
         "of the downloads, 15 break off and 10 are an HTML page", {"truncate_downloads": 15, "html_downloads": 10}
     ),
@@ -104,12 +111,13 @@ def run_case(case: tuple[str, str]) -> dict[str, Any]:
             "n": VIDEOS,
             "patience": PATIENCE,
             "kills": fault.kills,
+            "retry_seconds": fault.retry_seconds,
             "kill_within": KILL_WITHIN,
             "seed": 7,
         }
         argv = [sys.executable, "-m", "benchmarks.faults_process", way]
         began = time.monotonic()
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, text=True)
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, text=True, env=environment(f"{folder}/home"))
         assert process.stdin is not None
         process.stdin.write(json.dumps(given) + "\n")
         process.stdin.close()
@@ -146,7 +154,7 @@ def judged(way: str, folder: Path, sandbox: SandboxProcess) -> dict[str, Any]:
             else:
                 damaged += 1
         elif (place / "failed").exists():
-            reasons[(place / "failed").read_text()[:160]] += 1
+            reasons[MOMENT.sub("...", (place / "failed").read_text())[:200]] += 1
         else:
             reasons["not done in time"] += 1
     return {

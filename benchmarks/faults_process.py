@@ -8,24 +8,17 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
-import os
 import random
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
-
-os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="wan-bench-airflow-")
-os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
 
 from airflow.sdk.exceptions import AirflowFailException
 
 from benchmarks.fault_contenders import WAYS, configure
 
 RETRIES = 4
-RETRY_SECONDS = 1.0
 FORK = multiprocessing.get_context("fork")
 
 
@@ -50,7 +43,7 @@ def attempts(name: str, given: dict[str, Any], index: int, folder: Path) -> None
             break
         except Exception as error:
             outcome = f"{type(error).__name__}: {error}"
-            time.sleep(RETRY_SECONDS)
+            time.sleep(given["retry_seconds"])
         else:
             break
     if not (folder / "done").exists():

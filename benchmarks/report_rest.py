@@ -25,7 +25,8 @@ def faults_section(data: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             "## Paid and delivered under faults",
-            f"{data['videos']} videos from the prompt to the file on disk, each an Airflow task with four retries. "
+            f"{data['videos']} videos from the prompt to the file on disk, each an Airflow task with four retries "
+            "(1 s apart, 20 s in the outage). "
             "Each cell: billed per delivered · delivered · lost (billed, but no whole file in the end).",
             table(["way", "what it is"], [[name, meaning] for name, (_, _, meaning) in WAYS.items()]),
             table(["fault", *WAYS, "limit"], lines),
@@ -71,7 +72,8 @@ def triggerer_section(data: dict[str, Any]) -> str:
             f"`airflow triggerer` on SQLite with deferred tasks written into its database; the generations run on. "
             f"CPU is that of the runner process over {data['window']:.0f} s, 45 s after the last trigger has started. "
             "Memory is the runner's: PSS shares what it has in common with its supervisor, RSS does not. "
-            "Warnings are those of Airflow's own watchdog (loop blocked for more than 0.2 s); those while starting are Airflow's too.",
+            "Warnings are those of Airflow's own watchdog (loop blocked for more than 0.2 s); "
+            "those while starting are Airflow's too.",
             table(head, lines),
         ]
     )
