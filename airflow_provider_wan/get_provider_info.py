@@ -36,7 +36,7 @@ CONNECTION_FIELDS: dict[str, Any] = {
         "label": "Region (DashScope)",
         "description": "The region of the key. Regions without a shared host need a workspace id.",
         "schema": {
-            "type": "string",
+            "type": ["string", "null"],
             "default": "ap-southeast-1",
             "enum": [
                 "ap-southeast-1",

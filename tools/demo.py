@@ -155,7 +155,7 @@ def make_videos(options: Options, airflow: LocalAirflow, sandbox_url: str, scree
     ledger = httpx.get(f"{sandbox_url}/sandbox/ledger", trust_env=False).json()
     screen.say(
         f"\nThe model worked {model_seconds:.0f} s in sum; Airflow's workers were held for"
-        f" {meter.held_seconds:.1f} s in sum."
+        f" {meter.held_seconds:.1f} s in sum, mostly by starting task processes."
         f"\nThere are {WORKERS} workers, up to {in_flight} videos were in flight;"
         " a model that takes minutes would hold them no longer."
         f"\nA vendor would have billed {len(ledger['billed'])} generations"

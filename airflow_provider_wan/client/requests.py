@@ -198,7 +198,7 @@ def _violation(kind: type[VideoRequest], item: Any) -> Violation:
             field,
             f"is not a parameter of {kind.mode}",
             shorten(item["input"]),
-            f"its own parameters are: {known or 'none'}",
+            f"beside the common ones it has: {known or 'none'}",
             hard=True,
         )
     return Violation(field, item["msg"], shorten(item["input"]), hard=True)

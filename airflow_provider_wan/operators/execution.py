@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_wan.client.checking import check
 from airflow_provider_wan.client.endings import error_of
 from airflow_provider_wan.client.errors import WanError, WanQuotaError
-from airflow_provider_wan.client.exchange import public_url
 from airflow_provider_wan.client.flows import Patience
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, result_of, utc_now
@@ -250,8 +249,7 @@ class Execution:
         if task.actual_prompt is None and getattr(task, "prompt_was_rewritten", False):
             task = self._with_prompts(task)
         result = self._result(task, None)
-        url = public_url(task.video_url) if task.video_url else "no public address, the vendor's API has it"
-        self._log.info("Task %s has its video: %s", task.task_id, url)
+        self._log.info("Task %s has its video; the link 'Generated video' leads to it", task.task_id)
         record = self._record()
         if self._operator.store_to:
             result |= self._land(task, record)
