@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from airflow_provider_wan.sandbox import Sandbox
@@ -70,10 +70,21 @@ class Run:
         """Wait until a text stands in the task's log; returns the log."""
 
         def logged() -> str | None:
+            if self.task(task_id)["try_number"] < (try_number or 1):
+                return None
             log = self.log(task_id, try_number)
             return log if text in log else None
 
         return wait_until(logged, timeout, f"{text!r} is in the log of {self.dag_id}.{task_id}", every=0.5)
+
+    def wait_for_trigger(self, task_id: str = "video", timeout: float = 60) -> int:
+        """Wait until a triggerer has taken the deferred task; returns which."""
+
+        def taken() -> int | None:
+            trigger = self.task(task_id)["trigger"]
+            return trigger["triggerer_id"] if trigger else None
+
+        return wait_until(taken, timeout, f"a triggerer has taken {self.dag_id}.{task_id}")
 
     def clear(self, *task_ids: str, wish: str | None = None) -> None:
         """Clear tasks; `wish` is what the DAG takes its policies from."""
@@ -91,11 +102,20 @@ class Run:
     # -- the vendor's side --------------------------------------------------------------------------------
 
     def cost(self) -> Cost:
-        return self._cost(self.sandbox.ledger())
+        ledger = self.sandbox.ledger()
+        created = {entry["task_id"] for entry in ledger["created"] if self.mark in entry["prompt"]}
+        billed = [entry for entry in ledger["billed"] if entry["task_id"] in created]
+        cancels = [entry for entry in ledger["cancels"] if entry["task_id"] in created and entry["accepted"]]
+        return Cost(len(created), len(billed), len(cancels))
 
     def wait_for_cost(self, true: Callable[[Cost], bool], timeout: float = 60) -> Cost:
-        """Wait until the books say something of this run."""
-        return self._cost(self.sandbox.wait_for(lambda ledger: true(self._cost(ledger)), timeout))
+        """Wait until the books say something of this run (also of a task whose answer is still held back)."""
+
+        def told() -> Cost | None:
+            cost = self.cost()
+            return cost if true(cost) else None
+
+        return wait_until(told, timeout, f"the books of {self.dag_id} ({self.mark}) say so", every=0.1)
 
     def vendor_tasks(self) -> list[Json]:
         """The vendor's tasks of this run, oldest first."""
@@ -104,15 +124,3 @@ class Run:
     def change(self, change: str) -> None:
         """Finish, release or fail the newest of the vendor's tasks."""
         self.sandbox.change(self.vendor_tasks()[-1]["task_id"], change)
-
-    def _cost(self, ledger: Json) -> Cost:
-        created = {entry["task_id"] for entry in ledger["created"] if self.mark in entry["prompt"]}
-        billed = [entry for entry in ledger["billed"] if entry["task_id"] in created]
-        cancels = [entry for entry in ledger["cancels"] if entry["task_id"] in created and entry["accepted"]]
-        return Cost(len(created), len(billed), len(cancels))
-
-
-def all_in(runs: Collection[Run], *states: str, timeout: float = 120) -> None:
-    """Wait until the task of each run is in one of the states."""
-    for run in runs:
-        run.wait(*states, timeout=timeout)
