@@ -149,7 +149,9 @@ class Flows:
         return not_the_api(self.vendor.title, call, answer, "which is not its API", task_id)
 
     def _lost(self, error: WanError, repeats: int) -> WanSubmissionUnknown:
-        sent = f"repeated {repeats} times with one idempotency key, in vain" if repeats else "not repeated"
+        # Without a key, repeats were those of a throttled call, before the answer was lost.
+        had_key = repeats and self.vendor.has_idempotency_key
+        sent = f"repeated {repeats} times with one idempotency key, in vain" if had_key else "not repeated"
         unknown = WanSubmissionUnknown(
             f"It is not known whether {self.vendor.title} took the submission, and it was {sent} "
             f"({error.message}). A task may be running and may be billed: look in the vendor's console, "

@@ -92,6 +92,14 @@ def test_doubtful_submission_is_never_repeated(vendor: str, outcome: Any) -> Non
     assert "regenerate" in str(seen.error)
 
 
+@pytest.mark.parametrize("vendor", WITHOUT_KEYS)
+def test_repeats_of_a_throttled_submission_are_not_told_as_those_of_a_lost_one(vendor: str) -> None:
+    seen = drive_submit(vendor, THROTTLED, LOST, good(vendor))
+    assert type(seen.error) is WanSubmissionUnknown
+    assert "not repeated" in str(seen.error)
+    assert "key" not in str(seen.error)
+
+
 @pytest.mark.parametrize("vendor", ["dashscope", "powertokens"])
 def test_503_is_doubtful_where_it_is_not_documented_as_a_refusal(vendor: str) -> None:
     seen = drive_submit(vendor, answer(503, {"code": "ServiceUnavailable", "message": "m"}), good(vendor))
@@ -215,8 +223,8 @@ def _in(seconds: float) -> str:
     [
         ("7", 7.0, 7.0),
         ("2.5", 2.5, 2.5),
-        (_in(30), 20.0, 30.0),
-        (_in(-30), 0.01, 0.6),
+        (30, 20.0, 30.0),
+        (-30, 0.01, 0.6),
         ("0", 0.01, 0.6),
         ("-5", 0.01, 0.6),
         ("soon", 0.01, 0.6),
@@ -226,7 +234,9 @@ def _in(seconds: float) -> str:
         ("", 0.01, 0.6),
     ],
 )
-def test_retry_after_is_honoured(asked: str, low: float, high: float) -> None:
+def test_retry_after_is_honoured(asked: str | int, low: float, high: float) -> None:
+    """Numbers stand for an HTTP date so many seconds from now."""
+    asked = asked if isinstance(asked, str) else _in(asked)
     throttled = answer(429, {"message": "m"}, retry_after=asked)
     for seen in (
         drive_submit("dashscope", throttled, good("dashscope")),
