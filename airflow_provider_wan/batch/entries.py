@@ -12,7 +12,9 @@ from airflow_provider_wan.client.tasks import TaskStatus, utc_now
 from airflow_provider_wan.durability import Record
 
 FORMER_KEPT = 5
-MESSAGE_LIMIT = 300
+MESSAGE_LIMIT = 500
+GONE_CODE = "ResultGone"
+"""The error code of a video that was made, but whose address serves it no more."""
 
 
 class Entry(BaseModel):
@@ -73,7 +75,7 @@ class Entry(BaseModel):
     def is_gone(self) -> bool:
         """Whether the address of its video is known to be dead."""
         is_expired = self.url_expires_at is not None and self.url_expires_at <= utc_now()
-        return is_expired or self.error_code == "WanResultGone"
+        return is_expired or self.error_code == GONE_CODE
 
     def with_error(self, error: WanError, status: TaskStatus) -> Entry:
         """Return it given up; ``unknown`` and ``succeeded`` keep its task for the next attempt."""

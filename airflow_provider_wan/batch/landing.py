@@ -6,7 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_provider_wan.batch.entries import Entry
+from airflow_provider_wan.batch.entries import GONE_CODE, Entry
 from airflow_provider_wan.batch.items import Item
 from airflow_provider_wan.batch.places import Holders
 from airflow_provider_wan.batch.state import Batch
@@ -63,7 +63,7 @@ class Landing:
         return min((moment for moment in again if moment), default=None)
 
     def _land(self, item: Item, entry: Entry) -> dict[str, Any] | WanError:
-        from airflow_provider_wan.delivery import land
+        from airflow_provider_wan.delivery import WanResultGone, land
 
         handle = entry.record.handle if entry.record else None
         if handle is None:
@@ -78,6 +78,9 @@ class Landing:
         target = self._batch.places.of(item, handle.task_id)
         try:
             return land(task, target, self._account, max_seconds=LONGEST_DOWNLOAD).to_dict()
+        except WanResultGone as error:
+            error.code = GONE_CODE
+            return error
         except WanError as error:
             return error
         except Exception as error:  # noqa: BLE001 - whatever the storage raises, the others go on

@@ -1,0 +1,128 @@
+"""SIGKILL at random moments of a 200-item run, again and again until it is done: every item is billed once.
+
+``WAN_KILL_RUNS`` sets how many runs there are of each kind, ``WAN_KILL_SEED`` the first seed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from .conftest import KEY
+
+ITEMS = 200
+MOST_KILLS = 8
+RUNS = int(os.environ.get("WAN_KILL_RUNS", "1"))
+FIRST_SEED = int(os.environ.get("WAN_KILL_SEED", "7"))
+KINDS = [("gccai", 0.0), ("gccai", 0.1), ("dashscope", 0.0), ("dashscope", 0.1)]
+ROOT = Path(__file__).parents[2]
+
+
+class Zygote:
+    """Starts workers and tells when they end."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "zygote.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING"},
+        )
+        self.heard("ready")
+
+    def heard(self, word: str) -> Any:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("{") and word in (said := json.loads(line)):
+                return said[word]
+        raise AssertionError(f"the zygote ended before it said {word!r}")
+
+    def attempt(self, order: dict[str, Any], kill_after: float | None) -> int:
+        """Run one attempt, killed after so many seconds; return its exit status."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        pid = self.heard("pid")
+        killer = threading.Timer(kill_after, os.kill, (pid, signal.SIGKILL)) if kill_after is not None else None
+        if killer:
+            killer.start()
+        status: int = self.heard("ended")
+        if killer:
+            killer.cancel()
+        return status
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[Zygote]:
+    started = Zygote()
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """A sandbox in a process of its own."""
+    command = [sys.executable, "-m", "airflow_provider_wan.sandbox", "--port", "0", "--render", "small"]
+    command += ["--generation-seconds", "0.1:0.4", "--running-limit", "1000", "--api-key", KEY]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    yield line.split(" on ")[1].split(" ")[0]
+    process.terminate()
+    process.wait(30)
+
+
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + RUNS))
+@pytest.mark.parametrize(("vendor", "dropped"), KINDS)
+def test_every_item_is_billed_once_however_often_the_worker_is_killed(
+    zygote: Zygote, server: str, tmp_path: Path, vendor: str, dropped: float, seed: int
+) -> None:
+    httpx.post(f"{server}/sandbox/reset")
+    httpx.post(f"{server}/sandbox/settings", json={"drop_answer_rate": dropped})
+    rng = random.Random(f"{seed}{vendor}{dropped}")
+    extra = {"vendor": vendor, "submits_per_second": 400, "queries_per_second": 400, "timeout": 20}
+    order = {
+        "folder": str(tmp_path),
+        "rows": ITEMS,
+        "max_in_flight": 40,
+        "connection": {"conn_type": "wan", "host": server, "password": KEY, "extra": extra},
+    }
+    kills = 0
+    while True:
+        status = zygote.attempt(order, rng.uniform(0.02, 1.2) if kills < MOST_KILLS else None)
+        if status == 0:
+            break
+        assert status == -signal.SIGKILL, (tmp_path / "log").read_text()[-3000:]
+        kills += 1
+        seen = tmp_path / "manifest.jsonl"
+        if seen.exists():
+            assert len({json.loads(line)["id"] for line in seen.read_text().splitlines()}) == ITEMS
+    assert kills >= 3
+    expected = Counter(f"shot {number:03d}" for number in range(ITEMS))
+    books = httpx.get(f"{server}/sandbox/ledger", timeout=30).json()
+    assert Counter(task["prompt"] for task in books["created"]) == expected
+    assert Counter(task["prompt"] for task in books["billed"]) == expected
+    lines = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
+    assert Counter(line["prompt"] for line in lines) == expected
+    assert {line["status"] for line in lines} == {"succeeded"}
+    assert {task["task_id"] for task in books["billed"]} == {line["task_id"] for line in lines}
+    assert all(Path(line["uri"].removeprefix("file://")).stat().st_size == line["bytes"] for line in lines)
