@@ -112,7 +112,7 @@ def test_what_breaks_after_the_connection_opened_is_doubtful(
 @pytest.mark.parametrize("behave", [stay_silent, trickle], ids=["silent", "trickling"])
 def test_no_exchange_lasts_longer_than_its_time(twin: Twin, behave: Behaviour) -> None:
     with serve(behave) as server:
-        found = twin(at(server, timeout=0.25), lambda client: client.send(GET))
+        found = twin(at(server, timeout=0.6), lambda client: client.send(GET))
     assert isinstance(found, Broken)
     assert found.opened
 
@@ -161,7 +161,7 @@ def test_submission_on_the_wire(twin: Twin) -> None:
 )
 def test_lost_answer_of_a_submission_is_unknown_after_one_call(twin: Twin, behave: Behaviour) -> None:
     with serve(behave) as server, pytest.raises(WanSubmissionUnknown):
-        twin(at(server, timeout=0.3), lambda client: client.submit(make(T2V)))
+        twin(at(server, timeout=0.6), lambda client: client.submit(make(T2V)))
     assert len(server.requests) == 1
 
 
