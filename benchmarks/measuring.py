@@ -24,6 +24,8 @@ class StallMeter:
         self.worst = 0.0
         self.worst_cpu = 0.0
         self.over_50_ms = 0
+        self.away = 0.0
+        self.seconds = 0.0
         self.busiest = 0.0
         self.busiest_at = 0.0
 
@@ -35,6 +37,8 @@ class StallMeter:
             now, used = time.monotonic(), time.thread_time()
             late, own = now - last - TICK, used - cpu
             self.over_50_ms += late > 0.05
+            self.away += max(0.0, late)
+            self.seconds = now - began
             if own > self.busiest:
                 self.busiest, self.busiest_at = own, now - began
             if late > self.worst:
@@ -48,6 +52,7 @@ class StallMeter:
             "busiest": self.busiest,
             "busiest_at": self.busiest_at,
             "stalls_over_50_ms": self.over_50_ms,
+            "away": self.away / self.seconds if self.seconds else 0.0,
         }
 
 

@@ -45,6 +45,7 @@ def _table(data: dict[str, Any], rows: list[Row], count: int) -> str:
         ["detection, mean s", *(number(row["mean"]) for row in rows), limit["mean"]],
         ["detection, p95 s", *(number(row["p95"]) for row in rows), limit["p95"]],
         ["longest pause of the loop, ms", *(_stall(row) for row in rows), "floor"],
+        ["time in which the loop did not turn", *(_away(row) for row in rows), "floor"],
         ["most CPU in one go, ms", *(_own(row) for row in rows), "< 50"],
         ["CPU s per 100 tasks", *(number(100 * row["cpu"] / count) for row in rows), "floor"],
     ]
@@ -72,6 +73,10 @@ def _if_asked(row: Row, text: str) -> str:
 
 def _stall(row: Row) -> str:
     return NOTHING if row["name"] == "sdk threads" else f"{row['stall'] * 1000:,.0f}"
+
+
+def _away(row: Row) -> str:
+    return NOTHING if row["name"] == "sdk threads" else f"{row['away']:.0%}"
 
 
 def _own(row: Row) -> str:
