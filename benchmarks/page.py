@@ -16,9 +16,9 @@ def ratio(part: float, whole: float, digits: int = 2) -> str:
     return number(part / whole, digits) if whole else NOTHING
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table; the first column is left-aligned, the others right."""
-    lines = [f"| {' | '.join(head)} |", f"| :--- |{' ---: |' * (len(head) - 1)}"]
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, is_text: bool = False) -> str:
+    """A Markdown table; the first column is left-aligned, the others right unless they hold text."""
+    lines = [f"| {' | '.join(head)} |", f"| :--- |{(' :--- |' if is_text else ' ---: |') * (len(head) - 1)}"]
     lines += [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
     return "\n".join(lines)
 

@@ -55,12 +55,12 @@ def _machine(found: dict[str, Any]) -> str:
         ]
         for name, data in found.items()
     ]
-    return table(["part", "date", "commit", "machine", "versions"], rows)
+    return table(["part", "date", "commit", "machine", "versions"], rows, is_text=True)
 
 
 def _targets(found: dict[str, Any]) -> str:
     lines = [*_money(found), *_waiting(found), *_triggerer(found), *_batch(found)]
-    return table(["target", "wanted", "measured", "verdict", "limit or best known"], lines)
+    return table(["target", "wanted", "measured", "verdict", "limit or best known"], lines, is_text=True)
 
 
 def _line(what: str, target: float, measured: float | None, limit: str, digits: int = 2, unit: str = "") -> list[str]:
@@ -85,13 +85,13 @@ def _money(found: dict[str, Any]) -> list[list[str]]:
             "1.00",
         ),
         _line("lost, worst fault (DashScope, GCCAI)", 0, _worst(surest, lambda row: row["lost"]), "0", 0),
-        _line(
-            "left to a person, worst fault (PowerTokens: neither list nor key)",
-            0,
-            _worst(blind, lambda row: row["lost"]),
-            "cannot be known without list or key",
-            0,
-        ),
+        [
+            "left to a person, worst fault (PowerTokens)",
+            "0",
+            number(_worst(blind, lambda row: row["lost"]), 0),
+            "a limit of that API, not of the client",
+            "without a list or a key nobody can tell whether a lost submission made a task",
+        ],
     ]
 
 

@@ -17,7 +17,7 @@ def faults_section(data: dict[str, Any]) -> str:
         cells = [_money(rows.get((name, way))) for way in WAYS]
         lines.append([f"{name}: {fault.what}", *cells, f"1.00 · {data['videos']}/{data['videos']} · 0"])
     reasons = [
-        f"- {row['fault']}, {row['way']}: {count} times: {reason}"
+        f"- {row['fault']}, {row['way']}: {count} times {reason}"
         for row in data["rows"]
         for reason, count in row["reasons"].items()
         if row["way"].startswith("wan")
@@ -28,7 +28,7 @@ def faults_section(data: dict[str, Any]) -> str:
             f"{data['videos']} videos from the prompt to the file on disk, each an Airflow task with four retries "
             "(1 s apart, 20 s in the outage). "
             "Each cell: billed per delivered · delivered · lost (billed, but no whole file in the end).",
-            table(["way", "what it is"], [[name, meaning] for name, (_, _, meaning) in WAYS.items()]),
+            table(["way", "what it is"], [[name, meaning] for name, (_, _, meaning) in WAYS.items()], is_text=True),
             table(["fault", *WAYS, "limit"], lines),
             "What the provider did not deliver, and what it said:\n\n" + ("\n".join(reasons) or "- nothing"),
         ]
