@@ -77,6 +77,8 @@ class Found:
 def search(client: WanClient, wanted: Search) -> Found:
     """Look once; the caller comes back while candidates are running, since prompts show only at their end."""
     timing = wanted.timing
+    # Comparing can take minutes; what the list proves, it proves for the moment at which it was read.
+    read_at = utc_now()
     try:
         window = _read(client, wanted)
     except WanError as error:
@@ -100,10 +102,11 @@ def search(client: WanClient, wanted: Search) -> Found:
         )
     found = _compare(client, possible, wanted)
     if found.is_proven_absent:
-        late = (wanted.until + timing.late - utc_now()).total_seconds()
-        if late > 0:
+        is_sure_from = wanted.until + timing.late
+        if read_at < is_sure_from:
+            left = max(0.0, (is_sure_from - utc_now()).total_seconds())
             why = "The task of the lost submission is not in the task list; it may appear a moment late"
-            return Found(come_back_in=late + min(1.0, timing.look_again), why=why)
+            return Found(come_back_in=left + min(1.0, timing.look_again), why=why)
     return found
 
 

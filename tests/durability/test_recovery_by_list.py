@@ -132,6 +132,27 @@ def test_a_task_that_appears_late_is_waited_for(attempts: MakeAttempts) -> None:
     assert run.created == 1
 
 
+def test_a_list_that_was_read_too_early_proves_nothing_however_long_the_comparing_took(
+    attempts: MakeAttempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = attempts(prompt="x [sandbox drop-before]")
+    sibling(run, "y")
+    all_over(run)
+    get_task, slow = WanClient.get_task, [timedelta(0)]
+
+    def take_minutes(*given: Any) -> Any:
+        slow[0] += timedelta(minutes=2)
+        return get_task(*given)
+
+    monkeypatch.setattr(WanClient, "get_task", take_minutes)
+    monkeypatch.setattr("airflow_provider_wan.recovery.utc_now", lambda: utc_now() + slow[0])
+    found = run.submitter(timing=Timing()).obtain()
+    assert isinstance(found, ComeBack)
+    assert slow[0] > Timing().late, "the sibling was compared"
+    assert found.seconds <= 1.0, "it may be read again at once"
+    assert run.posts() == 2, "the sibling's and the lost one"
+
+
 def test_a_failed_task_is_not_adopted_but_made_anew(attempts: MakeAttempts) -> None:
     run = attempts(prompt="x [sandbox fail=InternalError]")
     lose(run)
