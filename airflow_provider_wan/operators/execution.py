@@ -41,12 +41,14 @@ class Execution:
         self._hook = WanHook(operator.wan_conn_id)
         self._since = utc_now()
         self._carried: dict[str, Any] | None = None
+        self._is_begun = False
 
     # -- steps ----------------------------------------------------------------------------------------
 
     def start(self, event: dict[str, Any] | None = None) -> Any:
         """Obtain the task and wait for it; ``event`` is that of a pause before."""
         if event:
+            self._is_begun = True
             self._since = datetime.fromisoformat(event["since"])
             self._carried = event.get("record")
         return self._begin(lambda: self._submitter().obtain())
@@ -71,6 +73,7 @@ class Execution:
 
     def resume(self, event: dict[str, Any]) -> Any:
         """Take the trigger's event; return the result."""
+        self._is_begun = True
         try:
             ending = Ending.from_event(event)
         except (KeyError, TypeError, ValueError):
@@ -97,7 +100,7 @@ class Execution:
         if not self._operator.durable:
             return Ledger(None, carried=self._carried)
         store = self._context.get("task_state_store")
-        if store is None:
+        if store is None and not self._is_begun:
             self._log.warning(
                 "This Airflow keeps no task state (3.3 and newer do): a retry of this task may submit, and pay, again"
             )
@@ -158,8 +161,8 @@ class Execution:
         handle, operator = obtained.handle, self._operator
         self._show_link(self._hook.vendor.task_page(handle, self._hook.account))
         if not obtained.is_adopted:
-            known = (self._hook.vendor.title, handle.model, handle.request_id and f"request_id={handle.request_id}")
-            self._log.info("Submitted task %s (%s)", handle.task_id, ", ".join(filter(None, known)))
+            told = (self._hook.vendor.title, handle.model, handle.request_id and f"request_id={handle.request_id}")
+            self._log.info("Submitted task %s (%s)", handle.task_id, ", ".join(filter(None, told)))
         if not operator.wait_for_completion:
             return handle.to_dict()
         if obtained.stored is not None:
