@@ -19,6 +19,8 @@ STARTED = {
     "cleared when finished": ("case_video", "a finished one", {}),
     "regenerated": ("case_video", "once more", {}),
     "cleared when deferred": ("case_video", HOLD, {}),
+    "cancelled after its adoption": ("case_video", HOLD, {}),
+    "mapped": ("case_mapped", "the same prompt for each", {}),
     "held at a vendor without cancels": ("case_video", HOLD, {"conn": "wan_gccai"}),
     "marked failed in queue": ("case_video", SLOW_TO_CANCEL, {}),
     "marked success in queue": ("case_video", SLOW_TO_CANCEL, {}),
@@ -76,6 +78,33 @@ def test_a_task_cleared_while_deferred_is_adopted(started: Started, name: str) -
     cost = run.cost()
     assert cost.billed == 1
     assert cost.created == 1 + cost.cancelled
+
+
+def test_an_adopted_task_that_comes_back_cancelled_is_submitted_once_more(started: Started) -> None:
+    """As when the kill of the former try reaches it after the new one has adopted it."""
+    run = started("cancelled after its adoption")
+    run.wait("deferred")
+    run.clear()
+    run.wait("deferred", min_try=2)
+    run.change("cancel")
+    run.wait_for_cost(lambda cost: cost.created == 2)
+    run.change("release")
+    assert run.end() == "success"
+    assert run.task()["try_number"] == 2
+    assert "came back cancelled" in run.log()
+    assert run.result()["task_id"] == run.vendor_tasks()[1]["task_id"]
+    assert run.cost() == Cost(created=2, billed=1)
+
+
+def test_each_mapped_task_has_its_own_record(airflow: LocalAirflow, started: Started) -> None:
+    run = started("mapped")
+    assert run.end() == "success"
+    before = [airflow.rest.xcom(run.dag_id, run.run_id, "video", "task_id", index) for index in range(3)]
+    assert len(set(before)) == 3
+    run.clear()
+    assert run.end() == "success"
+    assert [airflow.rest.xcom(run.dag_id, run.run_id, "video", "task_id", index) for index in range(3)] == before
+    assert run.cost() == Cost(created=3, billed=3)
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,9 @@ with DAG("case_modes", params=PARAMS, default_args=ARGS, schedule=None):
         task_id="video_edit", prompt="{{ params.prompt }} edit", video=f"{MEDIA}/street.mp4", strict=False
     )
 
+with DAG("case_mapped", params=PARAMS, default_args=ARGS, schedule=None):
+    CaseOperator.partial(task_id="video").expand(seed=[1, 2, 3])
+
 with DAG("case_handed_over", params=PARAMS, default_args=ARGS, schedule=None):
     submit = CaseOperator(task_id="submit", wait_for_completion=False, store_to=None)
     wait = WanTaskSensor(
