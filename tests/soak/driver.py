@@ -7,6 +7,7 @@ by other processes; a killed one is started again with what is open.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import re
 import time
@@ -31,7 +32,7 @@ class Video:
 
     key: str
     vendor: str
-    number: int
+    prompt: str
     since: str = ""
     event: dict[str, Any] | None = None
     trigger: Any = None
@@ -43,7 +44,7 @@ class Video:
         return {
             "id": self.key,
             "vendor": self.vendor,
-            "number": self.number,
+            "prompt": self.prompt,
             "since": self.since,
             "event": self.event,
         }
@@ -59,11 +60,12 @@ class Run:
         self._folder = folder
         (folder / "videos").mkdir()
         self._videos = {
-            f"{vendor}-{number}": Video(f"{vendor}-{number}", vendor, number)
+            f"{vendor}-{number}": Video(f"{vendor}-{number}", vendor, soak.prompt(vendor, number))
             for number in range(soak.each)
             for vendor in soak.vendors
         }
-        self._due: asyncio.Queue[Video] = asyncio.Queue()
+        self._due: asyncio.PriorityQueue[tuple[bool, int, Video]] = asyncio.PriorityQueue()
+        self._order = itertools.count()
         self._moments = list(soak.moments)
         self._triggerer: Child | None = None
         self._workers: dict[int, Child] = {}
@@ -161,7 +163,7 @@ class Run:
     async def _feed(self, child: Child, hands: dict[str, Video], free: asyncio.Semaphore) -> None:
         while True:
             await free.acquire()
-            video = await self._due.get()
+            _, _, video = await self._due.get()
             hands[video.key] = video
             child.send(video.job())
 
@@ -170,7 +172,11 @@ class Run:
     def _attempt(self, video: Video) -> None:
         video.attempts += 1
         video.since, video.event, video.trigger = datetime.now(UTC).isoformat(), None, None
-        self._due.put_nowait(video)
+        self._put(video)
+
+    def _put(self, video: Video) -> None:
+        """Let a worker have it: finished ones first, in the order of their coming."""
+        self._due.put_nowait((video.event is None, next(self._order), video))
 
     def _trigger(self, video: Video) -> None:
         self.tally.counts["triggers started"] += 1
@@ -184,8 +190,8 @@ class Run:
                 video.trigger, video.has_waited = message["trigger"], True
                 self._trigger(video)
             case "come back":
-                self.tally.come_backs[_kind(message["why"])] += 1
-                self._in(message["seconds"], lambda: self._due.put_nowait(video))
+                self.tally.come_backs[kind(message["why"])] += 1
+                self._in(message["seconds"], lambda: self._put(video))
             case "landed":
                 video.is_landed = True
             case _:
@@ -198,10 +204,10 @@ class Run:
             self._failed(video, message["error"], is_retryable=True)
         else:
             video.event = message["event"]
-            self._due.put_nowait(video)
+            self._put(video)
 
     def _failed(self, video: Video, why: str, *, is_retryable: bool) -> None:
-        self.tally.failures[_kind(why)] += 1
+        self.tally.failures[kind(why)] += 1
         if is_retryable and video.attempts <= self._soak.retries:
             self._in(self._soak.retry_delay, lambda: self._attempt(video))
         else:
@@ -252,7 +258,7 @@ class Run:
             child.kill()
 
 
-def _kind(why: str) -> str:
+def kind(why: str) -> str:
     """What a message says, whichever task it is about."""
     return re.sub(r"\d+", "N", re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|task_\w+", "ID", why))[:120]
 

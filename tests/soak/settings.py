@@ -32,6 +32,7 @@ class Soak:
 
     :param each: videos per vendor.
     :param sandbox: the sandbox's settings, faults included.
+    :param orders: the sandbox's orders that stand in prompts: of each ``every`` videos, the first, the second, ...
     :param connection: more of the connections' extra fields.
     :param slots: Airflow tasks that a worker process runs at once.
     :param retries: attempts that may fail, as Airflow's ``retries``; pauses are none.
@@ -44,6 +45,8 @@ class Soak:
     each: int
     sandbox: dict[str, Any]
     moments: tuple[Moment, ...] = ()
+    orders: tuple[str, ...] = ()
+    every: int = 10
     connection: dict[str, Any] = field(default_factory=dict)
     vendors: tuple[str, ...] = VENDORS
     workers: int = 2
@@ -55,6 +58,12 @@ class Soak:
     patience: float = 15.0
     throttled_pause: float = 60.0
     patience_of_all: float = 1800.0
+
+    def prompt(self, vendor: str, number: int) -> str:
+        """A prompt that no other video has."""
+        place = number % self.every
+        order = f" [sandbox {self.orders[place]}]" if place < len(self.orders) else ""
+        return f"Soak {vendor} {number}{order}"
 
     def for_children(self) -> dict[str, Any]:
         """What the other processes have to know, as JSON."""
@@ -70,7 +79,3 @@ def timing_of(given: dict[str, float]) -> Timing:
 
 def conn_id(vendor: str) -> str:
     return f"wan_{vendor}"
-
-
-def prompt_of(vendor: str, number: int) -> str:
-    return f"Soak {vendor} {number}"

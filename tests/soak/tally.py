@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_wan.ledger import STATE_KEY
 
-from .settings import Soak, prompt_of
+from .settings import Soak
 from .store import FileStore
 
 VIDEO_BEGINS = b"ftyp"
@@ -78,7 +78,7 @@ def judged(soak: Soak, vendor: str, folder: Path, books: dict[str, Any]) -> Verd
         if path is None:
             continue
         is_whole = _digest(path) == right[0][0] and path.read_bytes()[4:8] == VIDEO_BEGINS
-        is_own = prompts.get(_recorded(folder, f"{vendor}-{number}")) == prompt_of(vendor, number)
+        is_own = prompts.get(_recorded(folder, f"{vendor}-{number}")) == soak.prompt(vendor, number)
         damaged += not is_whole
         foreign += not is_own
         delivered += is_whole and is_own

@@ -26,7 +26,7 @@ from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.triggers.wan import WanTaskTrigger
 
 from .pipes import take_stdout
-from .settings import conn_id, prompt_of, timing_of
+from .settings import conn_id, timing_of
 from .store import FileStore
 
 log = logging.getLogger("soak.worker")
@@ -60,7 +60,7 @@ class Step:
 
     def _obtain(self) -> dict[str, Any]:
         job, account = self._job, self._hook.account
-        request = TextToVideoRequest(prompt=prompt_of(job["vendor"], job["number"]), resolution="720P", duration=5)
+        request = TextToVideoRequest(prompt=job["prompt"], resolution="720P", duration=5)
         found = Submitter(
             client=self._hook.get_conn(),
             ledger=self._ledger,
