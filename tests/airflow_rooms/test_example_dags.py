@@ -79,10 +79,10 @@ def test_every_file_loads_and_explains_itself(dags: dict[str, DAG]) -> None:
 
 @pytest.mark.parametrize("name", [name for name in FILES if name in BILLED])
 def test_the_example_runs(
-    sandbox: Sandbox, dags: dict[str, DAG], name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    sandbox: Sandbox, runnable: dict[str, DAG], name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_WAN_STORE", f"file://{tmp_path}")
-    run = quickened(dags[name]).test()
+    run = quickened(runnable[name]).test()
     assert run.state == "success"
     books = sandbox.ledger()
     assert Counter(item["mode"] for item in books["billed"]) == BILLED[name]
@@ -92,10 +92,10 @@ def test_the_example_runs(
 
 @pytest.mark.parametrize("elsewhere", ["gccai", "powertokens", "freepik"])
 def test_the_chain_runs_at_any_vendor(
-    sandbox: Sandbox, dags: dict[str, DAG], at_vendor: Callable[[str], None], elsewhere: str
+    sandbox: Sandbox, runnable: dict[str, DAG], at_vendor: Callable[[str], None], elsewhere: str
 ) -> None:
     at_vendor(elsewhere)
-    assert quickened(dags["wan_chain"]).test().state == "success"
+    assert quickened(runnable["wan_chain"]).test().state == "success"
     opening, rise, flight = sorted(sandbox.tasks(), key=lambda task: task["created"])
     assert {task["vendor"] for task in (opening, rise, flight)} == {elsewhere}
     assert f"/{opening['task_id']}" in str(rise["body"])
@@ -103,10 +103,10 @@ def test_the_chain_runs_at_any_vendor(
 
 
 def test_an_edit_is_refused_at_powertokens(
-    sandbox: Sandbox, dags: dict[str, DAG], at_vendor: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox, runnable: dict[str, DAG], at_vendor: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     at_vendor("powertokens")
-    assert dags["wan_video_edit"].test().state == "failed"
+    assert runnable["wan_video_edit"].test().state == "failed"
     assert "mode: is not documented by PowerTokens" in capsys.readouterr().out
     assert sandbox.ledger()["requests"] == {}
 
@@ -130,8 +130,8 @@ def test_the_examples_suit_every_vendor(dags: dict[str, DAG], vendor: str) -> No
     assert found == {key: value for key, value in REFUSED.items() if key[1] == vendor}
 
 
-def test_the_hook_in_plain_tasks(sandbox: Sandbox, dags: dict[str, DAG]) -> None:
-    assert dags["hook_in_tasks"].test().state == "success"
+def test_the_hook_in_plain_tasks(sandbox: Sandbox, runnable: dict[str, DAG]) -> None:
+    assert runnable["hook_in_tasks"].test().state == "success"
     assert len(sandbox.ledger()["billed"]) == 1
 
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG, BaseOperator, task
-from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_wan.client.errors import WanRequestError
 from airflow_provider_wan.client.requests import REQUEST_TYPES

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowFailException
 from PIL import Image
 
 from airflow_provider_wan.client.errors import WanError, WanTaskFailed
@@ -267,6 +267,14 @@ def test_a_foreign_event_fails_for_a_retry_that_adopts(sandbox: Sandbox) -> None
     assert len(sandbox.ledger()["created"]) == 1
 
 
+def test_an_airflow_without_task_state_is_told_once(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    run = driven()
+    run.store = None
+    assert run.run()["status"] == "succeeded"
+    assert len(run.steps) == 1
+    assert capsys.readouterr().out.count("This Airflow keeps no task state") == 1
+
+
 # -- endings ----------------------------------------------------------------------------------------------
 
 
@@ -354,7 +362,12 @@ def test_store_to_and_outlets(sandbox: Sandbox, tmp_path: Path) -> None:
     class Event:
         extra: dict[str, Any] = {}
 
-    run = driven(context={"outlet_events": {clip: Event}, "name": "boat"}, outlets=[clip])
+    class Events:
+        def __getitem__(self, asset: Asset) -> type[Event]:
+            assert asset is clip
+            return Event
+
+    run = driven(context={"outlet_events": Events(), "name": "boat"}, outlets=[clip])
     made = run.make
     run.make = lambda: _with(made(), store_to=f"file://{tmp_path}/{{{{ name }}}}.mp4")
     result = run.run()

@@ -19,10 +19,10 @@ OURS = re.compile(r"\[(info|warning|error) *\] (.*?) *\[(?:airflow\.task\.operat
 
 @pytest.fixture
 def log(
-    sandbox: Sandbox, dags: dict[str, DAG], capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+    sandbox: Sandbox, runnable: dict[str, DAG], capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> str:
     """What the task of a DAG of ``dags/endings.py`` writes in a run."""
-    dags[f"ending_{request.param}"].test()
+    runnable[f"ending_{request.param}"].test()
     output = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
     assert KEY not in output
     return output
