@@ -169,11 +169,10 @@ class _Source:
         headers = {"User-Agent": USER_AGENT, "Accept": "video/*,*/*;q=0.5", "Accept-Encoding": "identity"}
         if first_byte_only:
             headers["Range"] = "bytes=0-0"
-        is_secure = self._url.startswith("https")
         timeout = httpx.Timeout(self._account.timeout)
         broken: str
         try:
-            with httpx.Client(verify=tls_context() if is_secure else True, timeout=timeout) as client:
+            with httpx.Client(verify=tls_context(), timeout=timeout) as client:
                 url = httpx.URL(self._url)
                 for _ in range(MAX_REDIRECTS + 1):
                     if url.scheme not in ("http", "https"):
