@@ -41,7 +41,7 @@ class AirflowRest:
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
         self.triggered: list[tuple[str, str]] = []
-        self._http = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=base_url, timeout=90, trust_env=False)
 
     def close(self) -> None:
         self._http.close()

@@ -10,6 +10,7 @@ what the crash tests do.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -96,6 +97,9 @@ class LocalAirflow:
         migrate = self._spawn("db-migrate", ["db", "migrate"])
         if migrate.wait(timeout):
             raise RuntimeError(f"airflow db migrate failed\n{self.component_log('db-migrate')}")
+        with contextlib.closing(sqlite3.connect(self.database)) as connection:
+            # Kept in the file: readers (a frozen one above all) no longer keep the writers waiting.
+            connection.execute("pragma journal_mode = wal")
         self._say("starting API server, scheduler, DAG processor and triggerer")
         for component in COMPONENTS:
             self.start_component(component)
