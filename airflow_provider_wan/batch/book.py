@@ -24,23 +24,31 @@ CHUNK_BYTES = 56_000
 
 
 class _Chunk:
-    """One value: its entries as they are stored, and their size."""
+    """One value: its entries as they are stored, and their sizes (looked at only where something changes)."""
 
-    def __init__(self) -> None:
-        self.content: dict[str, dict[str, Any]] = {}
-        self.sizes: dict[str, int] = {}
-        self.size = 2
+    def __init__(self, content: dict[str, dict[str, Any]] | None = None) -> None:
+        self.content = content or {}
+        self._sizes: dict[str, int] | None = None
+        self._size = 0
 
     def put(self, key: str, value: dict[str, Any]) -> None:
         self.drop(key)
         self.content[key] = value
-        self.sizes[key] = len(json.dumps(value)) + len(key) + 6
-        self.size += self.sizes[key]
+        if self._sizes is not None:
+            self._sizes[key] = _size(key, value)
+            self._size += self._sizes[key]
 
     def drop(self, key: str) -> None:
-        if key in self.content:
-            del self.content[key]
-            self.size -= self.sizes.pop(key)
+        if self.content.pop(key, None) is not None and self._sizes is not None:
+            self._size -= self._sizes.pop(key)
+
+    @property
+    def size(self) -> int:
+        """Bytes of JSON."""
+        if self._sizes is None:
+            self._sizes = {key: _size(key, value) for key, value in self.content.items()}
+            self._size = 2 + sum(self._sizes.values())
+        return self._size
 
     @property
     def has_room(self) -> bool:
@@ -95,8 +103,7 @@ class Book:
         )
 
     def _take_chunk(self, number: int, content: dict[str, Any]) -> None:
-        chunk = _Chunk()
-        self._chunks.append(chunk)
+        self._chunks.append(_Chunk(content))
         for key, value in content.items():
             former = self._place.get(key)
             if former is not None:
@@ -105,7 +112,6 @@ class Book:
                 self._unwritten.add(former)
             self._entries[key] = Entry.model_validate(value)
             self._place[key] = number
-            chunk.put(key, value)
 
     def __iter__(self) -> Iterator[tuple[str, Entry]]:
         return iter(list(self._entries.items()))
@@ -240,6 +246,10 @@ class ItemLedger(Ledger):
             self._book.keep(self._key, self._book.get(self._key).model_copy(update={"record": None}))
         except LedgerError as error:
             log.warning("%s: a refused submission would be taken for one whose answer was lost", error)
+
+
+def _size(key: str, value: dict[str, Any]) -> int:
+    return len(json.dumps(value)) + len(key) + 6
 
 
 def _name(number: int) -> str:

@@ -44,12 +44,18 @@ class Item:
 
 
 def build_items(
-    rows: Iterable[Mapping[str, Any]], defaults: Mapping[str, Any], vendor: Vendor, account: tuple[str | None, ...]
+    rows: Iterable[Mapping[str, Any]],
+    defaults: Mapping[str, Any],
+    vendor: Vendor,
+    account: tuple[str | None, ...],
+    *,
+    is_checking: bool = True,
 ) -> tuple[list[Item], list[str]]:
     """Build and check all items; return them and the warnings.
 
     :param defaults: request fields for rows that do not have their own; those of other modes are left out.
     :param account: what tells accounts apart in the fingerprint.
+    :param is_checking: ``False`` for rows that were checked before and have not changed.
     :raises WanRequestError: listing the violations of all rows.
     """
     items: list[Item] = []
@@ -60,15 +66,15 @@ def build_items(
         name = _name(row, index)
         try:
             request = _request(row, defaults)
-            checked = check(request, vendor)
+            found = check(request, vendor).warnings if is_checking else ()
         except WanRequestError as error:
             wrong += [replace(item, field=f"row {name}: {item.field}") for item in error.violations]
             continue
-        warnings += [f"row {name}: {warning}" for warning in checked.warnings]
+        warnings += [f"row {name}: {warning}" for warning in found]
         fingerprint = request.fingerprint(*account)
         seen[fingerprint] += 1
         key = f"{fingerprint[:24]}.{seen[fingerprint]}"
-        items.append(Item(key, name, index, request, checked.model, _place(row)))
+        items.append(Item(key, name, index, request, vendor.model_of(request), _place(row)))
     wrong += _same_ids(items)
     if not items and not wrong:
         wrong.append(Violation("requests", "holds at least one row", "none", hard=True))
