@@ -15,10 +15,17 @@ FOLDER = Path(__file__).resolve().parents[2] / "dags_examples"
 
 # How many generations a vendor bills for one run of each example.
 BILLED = {
+    "wan_batch": 5,
+    "wan_campaign": 4,
+    "wan_chain": 3,
     "wan_decorator": 1,
     "wan_demo": 8,
+    "wan_image_to_video": 1,
+    "wan_reference_to_video": 1,
     "wan_sensor": 1,
     "wan_store": 1,
+    "wan_text_to_video": 1,
+    "wan_video_edit": 1,
 }
 # Examples that nobody triggers: an asset that another one updates does.
 WOKEN_BY = {"wan_publish": "wan_store"}
