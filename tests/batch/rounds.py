@@ -48,7 +48,7 @@ class Rounds:
         self.sandbox = sandbox
         self.folder = folder
         self.rows = rows
-        self.given = {"poll_interval": 0.1, "manifest_path": f"file://{folder}/manifest.jsonl"} | given
+        self.given = {"poll_interval": 0.02, "manifest_path": f"file://{folder}/manifest.jsonl"} | given
         self.store: CountingStore | None = CountingStore()
         self.instance = Instance(task_id="shots", max_tries=0)
         self.driven: Driven | None = None

@@ -23,7 +23,7 @@ import pytest
 from .conftest import KEY
 
 ITEMS = 200
-MOST_KILLS = 8
+MOST_KILLS = 6
 RUNS = int(os.environ.get("WAN_KILL_RUNS", "1"))
 FIRST_SEED = int(os.environ.get("WAN_KILL_SEED", "7"))
 KINDS = [("gccai", 0.0), ("gccai", 0.1), ("dashscope", 0.0), ("dashscope", 0.1)]
@@ -82,7 +82,7 @@ def zygote() -> Iterator[Zygote]:
 def server() -> Iterator[str]:
     """A sandbox in a process of its own."""
     command = [sys.executable, "-m", "airflow_provider_wan.sandbox", "--port", "0", "--render", "small"]
-    command += ["--generation-seconds", "0.1:0.4", "--running-limit", "1000", "--api-key", KEY]
+    command += ["--generation-seconds", "0.05:0.2", "--running-limit", "1000", "--api-key", KEY]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -99,16 +99,16 @@ def test_every_item_is_billed_once_however_often_the_worker_is_killed(
     httpx.post(f"{server}/sandbox/reset")
     httpx.post(f"{server}/sandbox/settings", json={"drop_answer_rate": dropped})
     rng = random.Random(f"{seed}{vendor}{dropped}")
-    extra = {"vendor": vendor, "submits_per_second": 400, "queries_per_second": 400, "timeout": 20}
+    extra = {"vendor": vendor, "submits_per_second": 400, "queries_per_second": 400, "timeout": 5}
     order = {
         "folder": str(tmp_path),
         "rows": ITEMS,
-        "max_in_flight": 40,
+        "max_in_flight": 90,
         "connection": {"conn_type": "wan", "host": server, "password": KEY, "extra": extra},
     }
     kills = 0
     while True:
-        status = zygote.attempt(order, rng.uniform(0.02, 1.2) if kills < MOST_KILLS else None)
+        status = zygote.attempt(order, rng.uniform(0.02, 0.8) if kills < MOST_KILLS else None)
         if status == 0:
             break
         assert status == -signal.SIGKILL, (tmp_path / "log").read_text()[-3000:]

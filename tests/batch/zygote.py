@@ -18,8 +18,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from airflow_rooms.driving import Driven, Instance
 
 import airflow_provider_wan.batch.landing
+import airflow_provider_wan.batch.plan
 import airflow_provider_wan.batch.submitting
 import airflow_provider_wan.batch.waiting
+import airflow_provider_wan.client.flows
 import airflow_provider_wan.delivery
 import airflow_provider_wan.ledger
 import airflow_provider_wan.operators.batch_execution
@@ -67,7 +69,7 @@ def work(order: dict[str, Any]) -> None:
             task_id="shots",
             requests=rows,
             max_in_flight=order["max_in_flight"],
-            poll_interval=0.1,
+            poll_interval=0.02,
             store_to=f"file://{folder}/clips",
             manifest_path=f"file://{folder}/manifest.jsonl",
         )
@@ -76,10 +78,12 @@ def work(order: dict[str, Any]) -> None:
 
 
 def shorten_times() -> None:
+    airflow_provider_wan.batch.plan.LEAST_INTERVAL = 0.01
     airflow_provider_wan.batch.submitting.TIMING = Timing(late=timedelta(minutes=-1), look_again=0.1)
     airflow_provider_wan.batch.submitting.PAUSE_SECONDS = 0.2
     airflow_provider_wan.batch.waiting.LINGER_SECONDS = 0.5
     airflow_provider_wan.batch.waiting.SETTLE_SECONDS = 0.05
+    airflow_provider_wan.client.flows.back_off = lambda *_: 0.01
 
 
 def say(**what: Any) -> None:
