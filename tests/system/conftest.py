@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.system)
     # It looks through what all the others have left behind.
-    items.sort(key=lambda item: item.path == HERE / "test_secrets.py")
+    items.sort(key=lambda item: item.path == HERE / "test_no_key_left_behind.py")
 
 
 @pytest.fixture(scope="session")
