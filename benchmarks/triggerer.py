@@ -99,14 +99,11 @@ class TriggererOnly(LocalAirflow):
         subprocess.run(argv, input=json.dumps(triggers), text=True, env=self.environment(), cwd=CHECKOUT, check=True)
 
     def runner(self) -> psutil.Process:
-        """The process in which the triggers run: the triggerer's only child."""
-        leader = psutil.Process(self._running["triggerer"].pid)
-        deadline = time.monotonic() + 60
-        while not (children := leader.children()):
-            if time.monotonic() > deadline or not leader.is_running():
-                raise RuntimeError(f"no runner\n{self.component_log('triggerer')}")
-            time.sleep(0.2)
-        return children[0]
+        """The process in which the triggers run: the triggerer's only child once it has settled."""
+        children = psutil.Process(self._running["triggerer"].pid).children()
+        if not children:
+            raise RuntimeError(f"no runner\n{self.component_log('triggerer')}")
+        return max(children, key=lambda child: child.memory_info().rss)
 
     def started(self) -> int:
         """How many triggers have said that they start: each has a log of its own."""
@@ -145,12 +142,12 @@ def run_case(way: str, number: int, patience: float = 240.0) -> dict[str, Any]:
 def observe(airflow: TriggererOnly, number: int, patience: float) -> dict[str, Any]:
     """Wait until all triggers have started, let them settle, and measure the runner."""
     began = time.monotonic()
-    runner = airflow.runner()
-    supervisor = psutil.Process(runner.ppid())
     while (started := airflow.started()) < number and time.monotonic() - began < patience:
         time.sleep(1)
     all_started = time.monotonic() - began
     time.sleep(SETTLE_SECONDS)
+    runner = airflow.runner()
+    supervisor = psutil.Process(runner.ppid())
     mark = len(airflow.component_log("triggerer", 10**6))
     before, before_supervisor, at = runner.cpu_times(), supervisor.cpu_times(), time.monotonic()
     time.sleep(WINDOW_SECONDS)
