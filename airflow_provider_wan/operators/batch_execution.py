@@ -22,6 +22,7 @@ from airflow_provider_wan.batch.waiting import Waited, linger_for
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.waiting import Ending
 from airflow_provider_wan.hooks.wan import WanHook
+from airflow_provider_wan.operators.batch_plan import plan_of
 from airflow_provider_wan.operators.failing import fail
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class BatchExecution:
     def _read(self, *, is_checking: bool = True) -> Batch:
         """Read the rows, and check them all."""
         operator, account = self._operator, self._hook.account
-        plan = Plan.of(operator)
+        plan = plan_of(operator)
         defaults = {"strict": operator.strict, **(operator.defaults or {})}
         names = (account.vendor, account.base_url, account.workspace_id, operator.wan_conn_id)
         rows = read_rows(operator.requests)

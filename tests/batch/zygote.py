@@ -18,13 +18,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from airflow_rooms.driving import Driven, Instance
 
 import airflow_provider_wan.batch.landing
-import airflow_provider_wan.batch.plan
 import airflow_provider_wan.batch.submitting
 import airflow_provider_wan.batch.waiting
 import airflow_provider_wan.client.flows
 import airflow_provider_wan.delivery
 import airflow_provider_wan.ledger
 import airflow_provider_wan.operators.batch_execution
+import airflow_provider_wan.operators.batch_plan
 import airflow_provider_wan.triggers.wan
 from airflow_provider_wan.durability import Timing
 from airflow_provider_wan.operators.batch import WanVideoBatchOperator
@@ -78,7 +78,7 @@ def work(order: dict[str, Any]) -> None:
 
 
 def shorten_times() -> None:
-    airflow_provider_wan.batch.plan.LEAST_INTERVAL = 0.01
+    airflow_provider_wan.operators.batch_plan.LEAST_INTERVAL = 0.01
     airflow_provider_wan.batch.submitting.TIMING = Timing(late=timedelta(minutes=-1), look_again=0.1)
     airflow_provider_wan.batch.submitting.PAUSE_SECONDS = 0.2
     airflow_provider_wan.batch.waiting.LINGER_SECONDS = 0.5
