@@ -1,0 +1,106 @@
+"""The batch's trigger when it is killed, moved or cleared, and how long it waits for company."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from airflow_provider_wan.batch import waiting
+from airflow_provider_wan.client.tasks import Mode, TaskHandle, VideoTask, utc_now
+from airflow_provider_wan.client.waiting import Ending, EndingStatus
+from airflow_provider_wan.sandbox import Sandbox
+from airflow_provider_wan.triggers import wan
+from airflow_provider_wan.triggers.fate import Fate
+
+from .conftest import MakeRounds
+from .rounds import row
+
+
+@pytest.mark.parametrize(
+    ("fate", "given", "is_cancelled"),
+    [
+        (Fate.ENDED, {}, True),
+        (Fate.ENDED, {"cancel_on_kill": False}, False),
+        (Fate.MOVED, {}, False),
+        (Fate.UNREADABLE, {}, False),
+        (Fate.RESTARTED, {}, False),
+        (Fate.RESTARTED, {"durable": False}, True),
+    ],
+)
+def test_a_kill_cancels_the_window_only_when_nobody_comes_back_for_it(
+    rounds: MakeRounds,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    fate: Fate,
+    given: dict[str, Any],
+    is_cancelled: bool,
+) -> None:
+    trigger: Any = rounds([row("a [sandbox hold]"), row("b [sandbox hold]")], **given).first_round().trigger
+
+    async def became(_: Any) -> Fate:
+        return fate
+
+    monkeypatch.setattr(wan, "fate_of", became)
+    asyncio.run(trigger.on_kill())
+    assert {task["status"] for task in sandbox.ledger()["created"]} == {"CANCELED" if is_cancelled else "PENDING"}
+
+
+class Poller:
+    """Ends tasks at set times; never those without one."""
+
+    def __init__(self, ends: dict[str, float]) -> None:
+        self.ends = ends
+        self.left = 0
+
+    async def wait(self, handle: TaskHandle, *_: Any) -> Ending:
+        try:
+            await asyncio.sleep(self.ends.get(handle.task_id, 1000))
+        except asyncio.CancelledError:
+            self.left += 1
+            raise
+        if self.ends[handle.task_id] == 0.013:
+            raise RuntimeError("a bug")
+        return Ending(EndingStatus.SUCCESS, VideoTask(task_id=handle.task_id, vendor="dashscope"))
+
+
+def window(count: int) -> list[waiting.Waited]:
+    return [
+        waiting.Waited(
+            f"k{number}",
+            TaskHandle(
+                vendor="dashscope", task_id=str(number), mode=Mode.TEXT_TO_VIDEO, model="m", submitted_at=utc_now()
+            ),
+            utc_now(),
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ends", "enough", "expected"),
+    [
+        ({"0": 0.0, "1": 0.01, "2": 0.5}, 2, {"k0", "k1"}),
+        ({"0": 0.0, "1": 0.02, "2": 0.04}, 1, {"k0", "k1", "k2"}),
+        ({"0": 0.0}, 3, {"k0"}),
+        ({"0": 0.0, "1": 0.0, "2": 0.0, "3": 0.0}, 4, {"k0", "k1", "k2", "k3"}),
+    ],
+    ids=["enough", "bunches together", "lingers, then goes", "all"],
+)
+async def test_how_many_endings_are_worth_a_worker(ends: dict[str, float], enough: int, expected: set[str]) -> None:
+    poller: Any = Poller(ends)
+    found = await waiting.wait_for_some(poller, window(4), 15, enough, linger=0.15)
+    assert set(found) == expected
+    assert poller.left == 4 - len(expected)
+
+
+async def test_a_bug_in_one_wait_is_not_waited_out() -> None:
+    poller: Any = Poller({"1": 0.013})
+    with pytest.raises(RuntimeError, match="a bug"):
+        await waiting.wait_for_some(poller, window(3), 15, 3)
+
+
+def test_the_window_travels_in_a_short_form() -> None:
+    for item in window(2):
+        assert waiting.Waited.of(item.to_list()) == item
