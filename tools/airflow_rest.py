@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import httpx
 
 T = TypeVar("T")
 Json = dict[str, Any]
+LOCKED_PAUSES = (0.3, 0.7, 1.5, 3.0, 5.0)
+"""Seconds between repeats of a call that SQLite refused: a reader cannot become a writer while another one writes, and
+is told so at once, whatever the lock's time-out. Nothing has been written then."""
+
 FINISHED = frozenset({"success", "failed"})
 # What every line of a task log carries, and the parts that are placed by hand.
 LOG_CONTEXT = frozenset(
@@ -53,6 +57,11 @@ class AirflowRest:
         response = self._http.request(method, f"/api/v2{path}", **kwargs)
         if response.status_code == 401:  # the token has a lifetime
             self._log_in()
+            response = self._http.request(method, f"/api/v2{path}", **kwargs)
+        for pause in LOCKED_PAUSES:
+            if response.status_code != 500 or "Database error" not in response.text:
+                break
+            time.sleep(pause)
             response = self._http.request(method, f"/api/v2{path}", **kwargs)
         if response.is_error:
             raise httpx.HTTPStatusError(
@@ -132,8 +141,14 @@ class AirflowRest:
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
         """Unpause the DAG when needed and start a run; returns its run id."""
         self.unpause(dag_id)
-        body = {"logical_date": None, "conf": dict(conf or {})}
-        run_id = str(self.call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+        # The id is ours, so that a call repeated for a locked database starts no second run.
+        run_id = f"manual__{datetime.now(UTC).isoformat()}"
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
+        try:
+            self.call("POST", f"/dags/{dag_id}/dagRuns", json=body)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != 409:
+                raise
         self.triggered.append((dag_id, run_id))
         return run_id
 
