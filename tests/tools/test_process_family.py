@@ -19,9 +19,11 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 # Starts a child, which starts a grandchild in a process group of its own, as Airflow's task runners do; prints
 # the session to look for, then waits.
 OWNER = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from tools.process_family import ProcessFamily
+# What a shell starts in the background inherits that Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 family = ProcessFamily()
 child = "import os, subprocess, sys, time\\n" \\
         "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], process_group=0)\\n" \\
