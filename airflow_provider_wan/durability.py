@@ -19,10 +19,11 @@ from airflow_provider_wan.client.errors import (
     WanTransportError,
 )
 from airflow_provider_wan.client.flows import Patience
+from airflow_provider_wan.client.likeness import model_sent, tells_all, traits_asked
+from airflow_provider_wan.client.searching import Clue, Sought, Timing
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
 from airflow_provider_wan.ledger import STATE_KEY, Ledger, LedgerError, Record, StateStore
-from airflow_provider_wan.likeness import model_sent, tells_all
-from airflow_provider_wan.recovery import Found, Search, Timing, search
+from airflow_provider_wan.recovery import Found, confirm, search
 from airflow_provider_wan.submission import ComeBack, Obtained, Policies, Submission, named
 
 log = logging.getLogger(__name__)
@@ -203,17 +204,14 @@ class Submitter(Submission):
         return self._made(record, handle)
 
     def _search(self, record: Record) -> Obtained | ComeBack:
-        until = record.lost_at or record.closes_at or record.intent_at + timedelta(minutes=5)
-        wanted = Search(
-            request=self.request,
-            model=model_sent(self.request, self.client.vendor.model_of(self.request)),
-            intent_at=record.intent_at,
-            until=until,
-            request_id=record.lost_request_id,
-            not_ours=frozenset(record.former) | frozenset(self.others),
-            timing=self.timing,
-        )
-        found = search(self.client, wanted)
+        sought = self._sought(record)
+        clue, self.clue = self.clue, None
+        if clue is not None and clue.intent_at == record.intent_at:
+            found = confirm(self.client, sought, self.request, clue)
+        elif self.can_search_elsewhere:
+            return self._search_elsewhere(sought)
+        else:
+            found = search(self.client, sought, self.request, self.catalogue)
         if found.handle is not None:
             return self._take(record, found, found.handle)
         if found.is_proven_absent:
@@ -221,6 +219,25 @@ class Submitter(Submission):
         if found.come_back_in is not None and self._may_come_back(record, found.come_back_in):
             return ComeBack(found.come_back_in, found.why)
         return self._by_policy(found.why, record)
+
+    def _sought(self, record: Record) -> Sought:
+        return Sought(
+            mode=self.request.mode,
+            model=model_sent(self.request, self.client.vendor.model_of(self.request)),
+            traits=traits_asked(self.request),
+            intent_at=record.intent_at,
+            until=record.lost_at or record.closes_at or record.intent_at + timedelta(minutes=5),
+            request_id=record.lost_request_id,
+            not_ours=frozenset(record.former) | frozenset(self.others),
+            timing=self.timing,
+        )
+
+    def _search_elsewhere(self, sought: Sought) -> ComeBack:
+        why = (
+            f"Whether the submission of {sought.intent_at:%Y-%m-%d %H:%M:%S} UTC made a task is looked up in the task "
+            "list; until that is known nothing is submitted"
+        )
+        return ComeBack(sought.timing.look_again, why, sought)
 
     def _made_none(self, record: Record) -> Obtained | ComeBack:
         if record.losses + 1 >= MOST_LOSSES:
@@ -274,6 +291,7 @@ def _ended(task: VideoTask) -> str:
 
 __all__ = [
     "STATE_KEY",
+    "Clue",
     "ComeBack",
     "Ledger",
     "LedgerError",

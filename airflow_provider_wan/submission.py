@@ -14,9 +14,9 @@ from airflow_provider_wan.client.client import WanClient
 from airflow_provider_wan.client.errors import WanError, WanSubmissionUnknown
 from airflow_provider_wan.client.flows import Patience
 from airflow_provider_wan.client.requests import VideoRequest
+from airflow_provider_wan.client.searching import Catalogue, Clue, Sought, Timing
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.ledger import Ledger, LedgerError, Record
-from airflow_provider_wan.recovery import Timing
 
 log = logging.getLogger("airflow_provider_wan.durability")
 
@@ -52,10 +52,14 @@ class Obtained:
 
 @dataclass(frozen=True)
 class ComeBack:
-    """Nothing can be decided yet; ask again in some seconds."""
+    """Nothing can be decided yet; ask again in some seconds, or with the clue of a search.
+
+    :param sought: what has to be looked for first, where the caller can have that done elsewhere.
+    """
 
     seconds: float
     why: str
+    sought: Sought | None = None
 
 
 @dataclass
@@ -69,6 +73,9 @@ class Submission(ABC):
     :param give_up: how long, from ``since``, a recovery may go on looking before the policy decides.
     :param since: when this attempt began to look; the moment of the intent when not given.
     :param others: ids of tasks that are known to belong to other requests.
+    :param can_search_elsewhere: the caller can have the task list searched (by a trigger) and come back with a clue.
+    :param clue: what such a search came to; good for one attempt.
+    :param catalogue: what is known of finished tasks of the account.
     """
 
     client: WanClient
@@ -84,6 +91,9 @@ class Submission(ABC):
     patience: Patience = field(default_factory=Patience)
     timing: Timing = field(default_factory=Timing)
     others: Collection[str] = ()
+    can_search_elsewhere: bool = False
+    clue: Clue | None = None
+    catalogue: Catalogue = field(default_factory=Catalogue)
     log: Any = log
 
     @property

@@ -18,6 +18,7 @@ from airflow_provider_wan.client.errors import (
     WanTransportError,
 )
 from airflow_provider_wan.client.flows import Patience
+from airflow_provider_wan.client.searching import Catalogue
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
 from airflow_provider_wan.durability import ComeBack, LedgerError, Policies, Submitter, Timing
 from airflow_provider_wan.hooks.wan import WanHook
@@ -44,6 +45,7 @@ class Submitting:
         self._next_at = 0.0
         self._eased: set[str] = set()
         self._doubted: set[tuple[str, str | None]] = set()
+        self._catalogue = Catalogue()
 
     def refill(self) -> None:
         """Look for lost answers that are due, then submit up to the window.
@@ -136,6 +138,7 @@ class Submitting:
             patience=SUBMIT_PATIENCE,
             timing=TIMING,
             others=batch.book.task_ids,
+            catalogue=self._catalogue,
             log=batch.log,
         )
 

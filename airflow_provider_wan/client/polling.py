@@ -22,8 +22,10 @@ from airflow_provider_wan.client.asks import Ask, Query
 from airflow_provider_wan.client.client import AsyncWanClient
 from airflow_provider_wan.client.errors import WanAuthError, WanError, WanResponseError
 from airflow_provider_wan.client.exchange import Account
+from airflow_provider_wan.client.finder import Finder
 from airflow_provider_wan.client.flows import Patience
 from airflow_provider_wan.client.schedule import Schedule
+from airflow_provider_wan.client.searching import Catalogue, Clue, Sought
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.client.vendors.base import TaskPage
 from airflow_provider_wan.client.waiter import Waiter
@@ -60,7 +62,10 @@ class Poller:
         self._refusals = 0
         self._refused_at = -math.inf
         self._schedule = Schedule(account.queries_per_second, self._client.vendor.list_tells_time)
+        self._catalogue = Catalogue()
+        self._finder = Finder(self.ask, self._catalogue)
         self._waiters: dict[str, list[Waiter]] = {}
+        self._promises: dict[Ask, list[asyncio.Future[VideoTask | TaskPage]]] = {}
         self._wake = asyncio.Event()
         self._asking: set[asyncio.Task[None]] = set()
         self._closing: set[asyncio.Task[None]] = set()
@@ -85,14 +90,50 @@ class Poller:
         self._waiters.setdefault(handle.task_id, []).append(waiter)
         age = max(0.0, (utc_now() - handle.submitted_at).total_seconds())
         self._schedule.add(handle, interval, profile or handle.model, time.monotonic(), age)
-        if self._loop is None or self._loop.done():
-            # In a context of its own: it outlives the trigger that happened to start it, and that one's log.
-            self._loop = asyncio.create_task(self._run(), context=Context())
-        self._wake.set()
+        self._rouse()
         try:
             return await self._wait(waiter, deadline, min(interval, SOONEST_SECONDS), on_change or (lambda _: None))
         finally:
             self._let_go(handle.task_id, waiter)
+
+    async def find(self, sought: Sought, deadline: datetime, tell: Callable[[str], None] = lambda _: None) -> Clue:
+        """Look in the task list for a lost submission, together with everybody else who looks; see :class:`Finder`."""
+        return await self._finder.find(sought, deadline, tell)
+
+    async def ask(self, ask: Ask) -> VideoTask | TaskPage:
+        """Ask the vendor once, within the account's budget; two who ask the same share the answer.
+
+        :raises WanError: when it brought no readable answer.
+        """
+        promise: asyncio.Future[VideoTask | TaskPage] = asyncio.get_running_loop().create_future()
+        promises = self._promises.setdefault(ask, [])
+        promises.append(promise)
+        if len(promises) == 1:
+            self._schedule.take_guest(ask)
+        self._rouse()
+        try:
+            return await promise
+        finally:
+            if promise in promises:
+                promises.remove(promise)
+            if not promises and self._promises.get(ask) is promises:
+                del self._promises[ask]
+                self._schedule.drop_guest(ask)
+
+    def _keep_promises(self, ask: Ask, answer: VideoTask | TaskPage | WanError) -> None:
+        for promise in self._promises.pop(ask, ()):
+            if promise.done():
+                continue
+            if isinstance(answer, WanError):
+                promise.set_exception(answer)
+            else:
+                promise.set_result(answer)
+
+    def _rouse(self) -> None:
+        if self._loop is None or self._loop.done():
+            # In a context of its own: it outlives the trigger that happened to start it, and that one's log.
+            self._loop = asyncio.create_task(self._run(), context=Context())
+        self._wake.set()
 
     async def _wait(self, waiter: Waiter, deadline: datetime, soonest: float, tell: Callable[[str], None]) -> Ending:
         earliest = utc_now() + timedelta(seconds=soonest)
@@ -126,7 +167,7 @@ class Poller:
     # -- the loop -------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        while self._waiters:
+        while self._waiters or self._promises:
             self._wake.clear()
             step = self._step()
             if not isinstance(step, float):
@@ -156,13 +197,16 @@ class Poller:
                 answer = await client.run(client.flows.page(ask.wanted, ask.number, ONCE))
         except WanError as error:
             await self._take_error(ask, error, client, sent)
+            self._keep_promises(ask, error)
         except Exception as error:
             # No bug in reading one answer may end the waits of all tasks.
             log.exception("An answer could not be read")
             told = WanResponseError(f"an answer could not be read: {type(error).__name__}")
             await self._take_error(ask, told, client, sent)
+            self._keep_promises(ask, told)
         else:
             self._take_answer(ask, answer, client)
+            self._keep_promises(ask, answer)
         finally:
             self._wake.set()
 
@@ -172,6 +216,8 @@ class Poller:
         if client is self._client:
             self._has_refreshed = False
         if isinstance(answer, VideoTask):
+            if self._client.vendor.list_tells_time:
+                self._catalogue.note(answer)
             for waiter in self._waiters.get(answer.task_id, []):
                 waiter.see(answer)
             return
@@ -249,6 +295,9 @@ class Poller:
         tasks = [task for task in (self._loop, *self._asking) if task is not None]
         for task in tasks:
             task.cancel()
+        for promises in self._promises.values():
+            for promise in promises:
+                promise.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*self._closing, return_exceptions=True)
         await self._client.aclose()

@@ -33,6 +33,9 @@ CYCLE = 0.9
 PROBE_CYCLES = 16
 """Sweeps after which tasks that the list did not show are looked for in it again."""
 
+GUEST_TURNS = 3
+"""Of the requests, one in so many is a guest's while there are both guests and tasks to ask for."""
+
 QUEUE_CAUTION = 0.7
 """Fraction of the expected time in the vendor's queue after which a task is looked at again."""
 
@@ -59,6 +62,8 @@ class Schedule:
         self._order = 0
         self._urgent: deque[Entry] = deque()
         self._results: deque[Entry] = deque()
+        self._guests: dict[Ask, None] = {}
+        self._turn = 0
         self._next_cycle = math.inf
         self._cycles = 0
 
@@ -117,11 +122,19 @@ class Schedule:
             entry.is_urgent = True
             self._urgent.append(entry)
 
+    def take_guest(self, ask: Ask) -> None:
+        """Take a request of somebody who does not wait for a task, to be made once within the same budget."""
+        self._guests[ask] = None
+
+    def drop_guest(self, ask: Ask) -> None:
+        """Let a guest's request go that nobody waits for any more."""
+        self._guests.pop(ask, None)
+
     # -- what next ------------------------------------------------------------------------------------
 
     def next(self, now: float) -> Ask | float:
         """Return what to ask at ``now``, or the seconds to wait until it is worth calling again."""
-        if not self._entries:
+        if not self._entries and not self._guests:
             return math.inf
         wait = self._pace.wait(now)
         if wait > 0:
@@ -142,6 +155,9 @@ class Schedule:
             return Query(last_look.handle)
         if self._sweeps and self._sweeps.next_page() <= now:
             return self._sweeps.take_page()
+        self._turn += 1
+        if self._turn % GUEST_TURNS == 0 and (guest := self._next_guest()):
+            return guest
         if result := self._first_of(self._results):
             return Query(result.handle)
         while self._heap and self._heap[0][0] <= now:
@@ -153,7 +169,13 @@ class Schedule:
             if entry.due <= now:
                 return Query(entry.handle)
             self._push(entry)
-        return None
+        return self._next_guest()
+
+    def _next_guest(self) -> Ask | None:
+        ask = next(iter(self._guests), None)
+        if ask is not None:
+            del self._guests[ask]
+        return ask
 
     def _first_of(self, line: deque[Entry]) -> Entry | None:
         while line:

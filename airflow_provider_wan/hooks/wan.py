@@ -20,6 +20,7 @@ from airflow_provider_wan.client.exchange import Account
 from airflow_provider_wan.client.flows import Patience
 from airflow_provider_wan.client.polling import Poller, shared_poller
 from airflow_provider_wan.client.requests import VideoRequest
+from airflow_provider_wan.client.searching import Clue, Sought
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, Upload, Vendor
@@ -233,6 +234,17 @@ class WanHook(BaseHook):
         """Wait on the shared poller; return how it ended."""
         async with self._poller() as poller:
             return await poller.wait(handle, deadline, poll_interval, profile, on_change)
+
+    async def await_clue(
+        self, sought: Sought, deadline: datetime, on_change: Callable[[str], None] = lambda _: None
+    ) -> Clue:
+        """Look for a lost submission in the task list, sharing each reading with every other search of the account.
+
+        :param deadline: when to come back without an answer.
+        :param on_change: called with what is in the way when that changes.
+        """
+        async with self._poller() as poller:
+            return await poller.find(sought, deadline, on_change)
 
     @asynccontextmanager
     async def _poller(self) -> AsyncIterator[Poller]:

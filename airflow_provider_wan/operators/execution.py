@@ -13,9 +13,10 @@ from airflow_provider_wan.client.endings import error_of
 from airflow_provider_wan.client.errors import WanError, WanQuotaError
 from airflow_provider_wan.client.flows import Patience
 from airflow_provider_wan.client.requests import VideoRequest
+from airflow_provider_wan.client.searching import Catalogue, Sought
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, result_of, utc_now
 from airflow_provider_wan.client.waiting import Ending, EndingStatus
-from airflow_provider_wan.durability import ComeBack, Ledger, Obtained, Policies, Record, Submitter
+from airflow_provider_wan.durability import Clue, ComeBack, Ledger, Obtained, Policies, Record, Submitter
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
 from airflow_provider_wan.operators.failing import fail
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 BACKSTOP = timedelta(minutes=5)
 """How long after the trigger's own deadline Airflow's stands; its passing skips all clean-up."""
+
+SHORTEST_SEARCH = timedelta(minutes=2)
+"""A search for a lost submission gets as long at least, however little is left of the time-out."""
 
 THROTTLED_PAUSE = 60.0
 SUBMIT_SECONDS_ON_WORKER = 15.0
@@ -41,16 +45,19 @@ class Execution:
         self._hook = WanHook(operator.wan_conn_id)
         self._since = utc_now()
         self._carried: dict[str, Any] | None = None
+        self._clue: Clue | None = None
+        self._catalogue = Catalogue()
         self._is_begun = False
 
     # -- steps ----------------------------------------------------------------------------------------
 
     def start(self, event: dict[str, Any] | None = None) -> Any:
-        """Obtain the task and wait for it; ``event`` is that of a pause before."""
+        """Obtain the task and wait for it; ``event`` is that of a pause or a search before."""
         if event:
             self._is_begun = True
             self._since = datetime.fromisoformat(event["since"])
             self._carried = event.get("record")
+            self._clue = Clue.of(event["clue"]) if event.get("clue") else None
         return self._begin(lambda: self._submitter().obtain())
 
     def _begin(self, obtain: Callable[[], Obtained | ComeBack]) -> Any:
@@ -108,6 +115,7 @@ class Execution:
 
     def _submitter(self) -> Submitter:
         operator, ti = self._operator, self._context["ti"]
+        clue, self._clue = self._clue, None
         return Submitter(
             client=self._hook.get_conn(),
             ledger=self._ledger,
@@ -124,6 +132,9 @@ class Execution:
             give_up=self._timeout,
             since=self._since,
             patience=Patience(throttled=SUBMIT_SECONDS_ON_WORKER),
+            can_search_elsewhere=operator.deferrable,
+            clue=clue,
+            catalogue=self._catalogue,
             log=self._log,
         )
 
@@ -208,6 +219,9 @@ class Execution:
         if moment > self._since + self._timeout:
             why = f"{come_back.why}; the time-out of {self._timeout} is over. The next attempt goes on from here"
             fail(refusal or WanError(why, retryable=True))
+        if come_back.sought is not None:
+            self._log.info("%s. The worker is free meanwhile", come_back.why)
+            self._defer_search(come_back.sought)
         self._log.info("%s. Trying again in %.0f s", come_back.why, come_back.seconds)
         if not self._operator.deferrable:
             time.sleep(come_back.seconds)
@@ -215,6 +229,18 @@ class Execution:
         from airflow_provider_wan.triggers.wan import WanPauseTrigger
 
         trigger = WanPauseTrigger(moment.isoformat(), self._since.isoformat(), self._ledger.carried())
+        self._operator.defer(trigger=trigger, method_name="execute_again")
+
+    def _defer_search(self, sought: Sought) -> NoReturn:
+        from airflow_provider_wan.triggers.wan import WanSearchTrigger
+
+        trigger = WanSearchTrigger(
+            wan_conn_id=self._operator.wan_conn_id,
+            sought=sought.to_dict(),
+            deadline=max(self._since + self._timeout, utc_now() + SHORTEST_SEARCH).isoformat(),
+            since=self._since.isoformat(),
+            record=self._ledger.carried(),
+        )
         self._operator.defer(trigger=trigger, method_name="execute_again")
 
     # -- the end --------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from airflow_provider_wan.batch.cancelling import cancel_all, cancel_overdue
 from airflow_provider_wan.batch.waiting import LINGER_SECONDS, Waited
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.flows import Patience
+from airflow_provider_wan.client.searching import Sought
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
 from airflow_provider_wan.client.waiting import Ending, EndingStatus
 from airflow_provider_wan.hooks.wan import WanHook
@@ -257,3 +258,43 @@ class WanPauseTrigger(BaseTrigger):
         left = (datetime.fromisoformat(self.moment) - utc_now()).total_seconds()
         await asyncio.sleep(max(0.0, left))
         yield TriggerEvent({"since": self.since, "record": self.record})
+
+
+class WanSearchTrigger(BaseTrigger):
+    """Looks for a submission whose answer was lost, then fires what the vendor's task list says.
+
+    :param sought: what to look for, as :meth:`airflow_provider_wan.client.searching.Sought.to_dict` gives it; digests
+        stand for the prompt.
+    :param deadline: ISO 8601 moment at which to come back without an answer.
+    :param since: ISO 8601, when the task began to look for it; handed back, as is ``record``.
+    :param record: the record of a submission, where no task state store keeps it.
+    """
+
+    def __init__(
+        self, wan_conn_id: str, sought: dict[str, Any], deadline: str, since: str, record: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.wan_conn_id = wan_conn_id
+        self.sought = sought
+        self.deadline = deadline
+        self.since = since
+        self.record = record
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the kwargs; nothing secret and no prompt is among them."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "wan_conn_id": self.wan_conn_id,
+                "sought": self.sought,
+                "deadline": self.deadline,
+                "since": self.since,
+                "record": self.record,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Await the account's shared search and fire the clue."""
+        deadline = datetime.fromisoformat(self.deadline)
+        clue = await WanHook(self.wan_conn_id).await_clue(Sought.of(self.sought), deadline, self.log.info)
+        yield TriggerEvent({"since": self.since, "record": self.record, "clue": clue.to_dict()})

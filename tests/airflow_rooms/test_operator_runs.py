@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 from airflow_provider_wan.client.errors import WanError, WanTaskFailed
 from airflow_provider_wan.client.tasks import RESULT_FIELDS, TaskHandle
 from airflow_provider_wan.client.vendors import vendor_of
+from airflow_provider_wan.durability import Submitter, Timing
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.operators.base import WanVideoOperator
 from airflow_provider_wan.operators.wan import (
@@ -343,6 +345,35 @@ def test_a_throttled_submission_gives_the_worker_back(sandbox: Sandbox, monkeypa
     run = driven()
     assert run.run()["status"] == "succeeded"
     assert [step.method for step in run.steps] == ["execute_again", "execute_again", "execute_complete"]
+    assert len(sandbox.ledger()["created"]) == 1
+
+
+@pytest.fixture
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    often = functools.partial(Submitter, timing=Timing(look_again=0.2))
+    monkeypatch.setattr("airflow_provider_wan.operators.execution.Submitter", often)
+
+
+@pytest.mark.usefixtures("looks_often")
+@pytest.mark.parametrize("is_kept", [True, False], ids=["3.3", "no-task-state"])
+def test_a_lost_answer_is_looked_for_by_the_triggerer(sandbox: Sandbox, is_kept: bool) -> None:
+    run = driven(prompt="A very private boat [sandbox drop-answer seconds=1]")
+    if not is_kept:
+        run.store = None
+    assert run.run()["status"] == "succeeded"
+    assert len(sandbox.ledger()["created"]) == 1
+    (step,) = run.steps
+    assert step.classpath.endswith(".WanSearchTrigger")
+    assert step.method == "execute_again"
+    assert "private" not in repr((step.kwargs["sought"], step.event["clue"]))
+    assert KEY not in repr((step.kwargs, step.event))
+
+
+@pytest.mark.usefixtures("looks_often")
+def test_a_lost_answer_is_looked_for_by_the_worker_that_waits(sandbox: Sandbox) -> None:
+    run = driven(prompt="A boat [sandbox drop-answer seconds=0]", deferrable=False)
+    assert run.run()["status"] == "succeeded"
+    assert run.steps == []
     assert len(sandbox.ledger()["created"]) == 1
 
 

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_wan.client.requests import TextToVideoRequest
+from airflow_provider_wan.client.searching import Sought
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
 from airflow_provider_wan.client.waiting import Ending
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.triggers import wan as triggers
 from airflow_provider_wan.triggers.fate import Fate, fate_of
-from airflow_provider_wan.triggers.wan import WanPauseTrigger, WanTaskTrigger
+from airflow_provider_wan.triggers.wan import WanPauseTrigger, WanSearchTrigger, WanTaskTrigger
 
 from .driving import KEY, carried, first_event, made
 
@@ -102,6 +103,32 @@ async def test_the_pause_trigger_fires_at_its_moment() -> None:
     # Its moment may have passed while no triggerer ran.
     late = WanPauseTrigger((utc_now() - timedelta(hours=1)).isoformat(), since)
     assert (await asyncio.wait_for(first_event(late), 1)).payload["since"] == since
+
+
+SEARCH: dict[str, Any] = {
+    "wan_conn_id": "wan_default",
+    "sought": {
+        "mode": "text_to_video",
+        "model": "wan2.7-t2v",
+        "traits": ["0011223344556677", "", "720P", "16:9", 5],
+        "intent_at": "2026-01-02T03:04:05+00:00",
+        "until": "2026-01-02T03:04:06+00:00",
+        "request_id": None,
+        "not_ours": ["t-0"],
+        "timing": [60.0, 20.0, 120.0, 600.0],
+    },
+    "deadline": "2026-01-02T09:04:05+00:00",
+    "since": "2026-01-02T03:04:05+00:00",
+    "record": None,
+}
+
+
+def test_serialised_form_of_the_search_trigger() -> None:
+    classpath, kwargs = WanSearchTrigger(**SEARCH).serialize()
+    assert classpath == "airflow_provider_wan.triggers.wan.WanSearchTrigger"
+    assert kwargs == SEARCH
+    assert Sought.of(kwargs["sought"]).to_dict() == kwargs["sought"]
+    assert made(classpath, carried(kwargs)).serialize() == (classpath, kwargs)
 
 
 # -- endings ----------------------------------------------------------------------------------------------

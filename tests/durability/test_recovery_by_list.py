@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -15,9 +18,11 @@ import uvicorn
 from airflow_provider_wan.client.client import WanClient
 from airflow_provider_wan.client.errors import WanSubmissionUnknown, WanTransportError
 from airflow_provider_wan.client.exchange import Answer, Broken, Call
+from airflow_provider_wan.client.polling import shared_poller
 from airflow_provider_wan.client.requests import ImageToVideoRequest, TextToVideoRequest
+from airflow_provider_wan.client.searching import Catalogue, Sought
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
-from airflow_provider_wan.durability import ComeBack, Obtained, Policies, Timing
+from airflow_provider_wan.durability import Clue, ComeBack, Obtained, Policies, Timing
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.sandbox.clock import Clock
 
@@ -145,7 +150,7 @@ def test_a_list_that_was_read_too_early_proves_nothing_however_long_the_comparin
         return get_task(*given)
 
     monkeypatch.setattr(WanClient, "get_task", take_minutes)
-    monkeypatch.setattr("airflow_provider_wan.recovery.utc_now", lambda: utc_now() + slow[0])
+    monkeypatch.setattr("airflow_provider_wan.client.searching.utc_now", lambda: utc_now() + slow[0])
     found = run.submitter(timing=Timing()).obtain()
     assert isinstance(found, ComeBack)
     assert slow[0] > Timing().late, "the sibling was compared"
@@ -299,7 +304,7 @@ def test_reading_ends_at_tasks_that_are_too_old(attempts: MakeAttempts) -> None:
 
 
 def test_a_list_that_is_too_long_is_no_proof(attempts: MakeAttempts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_wan.recovery.MOST_PAGES", 2)
+    monkeypatch.setattr("airflow_provider_wan.client.searching.MOST_PAGES", 2)
     run = attempts(prompt="mine [sandbox drop-before]")
     run.sandbox.configure(page_size_max=1)
     for number in range(4):
@@ -531,3 +536,128 @@ def test_the_worker_that_wrote_the_intent_may_have_had_another_clock(attempts: M
 
 
 assert QUICK.clock_margin == Timing().clock_margin, "these tests use the margins that are used"
+
+
+# -- the search is carried out elsewhere -----------------------------------------------------------------
+
+
+def deferred(run: Attempts, **settings: Any) -> ComeBack:
+    """One attempt that leaves the search to a trigger."""
+    found = run.submitter(can_search_elsewhere=True, **settings).obtain()
+    assert isinstance(found, ComeBack)
+    assert found.sought is not None
+    return found
+
+
+def clue_of(run: Attempts, found: ComeBack) -> Clue:
+    """What the trigger's search comes to, as it comes back."""
+    sought = found.sought
+    assert sought is not None
+    account = run.client().account
+
+    async def look() -> Clue:
+        async with shared_poller(account) as poller:
+            return await poller.find(Sought.of(sought.to_dict()), utc_now() + timedelta(seconds=20))
+
+    return Clue.of(json.loads(json.dumps(asyncio.run(look()).to_dict())))
+
+
+def test_a_search_elsewhere_costs_the_worker_no_request(attempts: MakeAttempts) -> None:
+    run = attempts(prompt="mine [sandbox drop-answer]")
+    found = deferred(run)
+    calls = run.sandbox.ledger()["requests"]["dashscope"]
+    assert set(calls) == {"submit"}
+    assert "nothing is submitted" in found.why
+    again = deferred(run)
+    assert again.sought == found.sought
+
+
+def test_the_clue_of_a_search_is_adopted(attempts: MakeAttempts) -> None:
+    run = attempts(prompt="mine [sandbox drop-answer]")
+    sibling(run, "a sibling")
+    clue = clue_of(run, deferred(run))
+    found = run.obtain(clue=clue)
+    assert found.is_adopted
+    assert found.task is not None
+    assert found.task.prompt == run.request.prompt
+    assert run.created == 2
+
+
+def test_a_clue_that_nothing_was_made_lets_it_be_submitted(attempts: MakeAttempts) -> None:
+    run = attempts(prompt="mine [sandbox drop-before]")
+    sibling(run, "a sibling")
+    clue = clue_of(run, deferred(run))
+    assert clue.rows == ()
+    assert not run.obtain(clue=clue).is_adopted
+    assert (run.created, run.posts()) == (2, 3)
+
+
+def test_the_prompts_decide_what_digests_leave_open(attempts: MakeAttempts) -> None:
+    style = "the same long description of a style, " * 60
+    run = attempts(prompt=f"{style} a boat [sandbox drop-before]")
+    other = sibling(run, f"{style} a fish")
+    clue = clue_of(run, deferred(run))
+    assert [row.task_id for row in clue.rows] == [other]
+    assert not run.obtain(clue=clue).is_adopted
+
+
+def test_two_that_match_leave_it_to_the_policy_here_too(attempts: MakeAttempts) -> None:
+    run = attempts()
+    sibling(run)
+    run.sandbox.configure(drop_next_answers=1)
+    clue = clue_of(run, deferred(run))
+    with pytest.raises(WanSubmissionUnknown, match="does not decide it"):
+        run.obtain(clue=clue)
+    assert run.created == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"intent_at": utc_now() - timedelta(hours=1)},
+        {"read_at": utc_now() - timedelta(hours=1)},
+    ],
+    ids=["of-another-submission", "read-too-early"],
+)
+def test_a_clue_that_proves_nothing_is_not_believed(attempts: MakeAttempts, change: dict[str, Any]) -> None:
+    run = attempts(prompt="mine [sandbox drop-answer]")
+    found = deferred(run)
+    assert found.sought is not None
+    none = Clue(found.sought.intent_at, utc_now())
+    again = run.submitter(can_search_elsewhere=True, clue=replace(none, **change)).obtain()
+    assert isinstance(again, ComeBack)
+    assert run.created == run.posts() == 1
+
+
+def test_a_search_that_ran_out_of_time_leaves_it_to_the_policy(attempts: MakeAttempts) -> None:
+    run = attempts(prompt="mine [sandbox drop-answer]")
+    found = deferred(run)
+    assert found.sought is not None
+    clue = Clue(found.sought.intent_at, utc_now(), why="2 task(s) are still running")
+    with pytest.raises(WanSubmissionUnknown, match="still running"):
+        run.obtain(clue=clue)
+    assert run.created == run.posts() == 1
+    assert not run.obtain(clue=clue, policies=RESUBMIT).is_adopted
+
+
+def test_a_clue_is_good_for_one_attempt(attempts: MakeAttempts) -> None:
+    """The submission that follows it may be lost as well."""
+    run = attempts(prompt="mine [sandbox drop-before]")
+    clue = clue_of(run, deferred(run))
+    run.sandbox.configure(drop_before_rate=1)
+    submitter = run.submitter(can_search_elsewhere=True, clue=clue)
+    found = submitter.obtain()
+    assert isinstance(found, ComeBack)
+    assert found.sought is not None
+    assert found.sought.intent_at > clue.intent_at
+    assert submitter.clue is None
+
+
+def test_a_worker_that_looks_itself_reads_no_task_twice(attempts: MakeAttempts) -> None:
+    run = attempts(prompt="mine [sandbox drop-before]", settings={"timing": Timing(timedelta(seconds=0.5), 0.02)})
+    for number in range(5):
+        sibling(run, f"sibling {number}")
+    all_over(run)
+    assert not run.obtain(catalogue=Catalogue()).is_adopted
+    assert run.sandbox.ledger()["requests"]["dashscope"]["query"] == {"200": 5}
+    assert run.sandbox.ledger()["requests"]["dashscope"]["list"]["200"] > 1

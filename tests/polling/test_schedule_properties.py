@@ -23,9 +23,9 @@ from airflow_provider_wan.client.errors import (
 )
 from airflow_provider_wan.client.pace import LONGEST_PAUSE, MAX_IN_FLIGHT
 from airflow_provider_wan.client.runtimes import LONGEST
-from airflow_provider_wan.client.schedule import Ask, Page, Query, Schedule
+from airflow_provider_wan.client.schedule import GUEST_TURNS, Ask, Page, Query, Schedule
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
-from airflow_provider_wan.client.vendors.base import TaskPage
+from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage
 
 from .fake_vendor import EPOCH
 from .simulation import busiest_second
@@ -67,6 +67,7 @@ class Polling(RuleBasedStateMachine):
         """By task, the moment before which it must not be asked."""
         self.ends: dict[str, float] = {}
         self.told: set[str] = set()
+        self.guests: dict[Ask, float] = {}
 
     # -- what can happen ------------------------------------------------------------------------------
 
@@ -97,6 +98,25 @@ class Polling(RuleBasedStateMachine):
             self.waiting[f"t{number}"] = 0.0
         self.schedule.hurry(f"t{number}")
 
+    @rule(count=st.integers(1, 20))
+    def guests_come(self, count: int) -> None:
+        for _ in range(count):
+            self.number += 1
+            made = EPOCH + timedelta(seconds=self.now)
+            handle = TaskHandle(
+                vendor="v", task_id=f"t{10_000 + self.number}", mode=Mode.TEXT_TO_VIDEO, model="m", submitted_at=made
+            )
+            self.ends[handle.task_id] = 0.0
+            ask = Query(handle) if self.number % 3 else Page(TaskFilter(), self.number)
+            self.guests[ask] = self.now
+            self.schedule.take_guest(ask)
+
+    @rule()
+    def guests_leave(self) -> None:
+        for ask in self.guests:
+            self.schedule.drop_guest(ask)
+        self.guests.clear()
+
     @rule(mood=st.sampled_from(MOODS))
     def vendor_becomes(self, mood: str) -> None:
         self.mood = mood
@@ -109,9 +129,10 @@ class Polling(RuleBasedStateMachine):
     def vendor_recovers_and_everything_finishes(self) -> None:
         self.mood = "good"
         self.ends = dict.fromkeys(self.ends, self.now)
-        due = set(self.waiting)
-        self._pump(self.now + DELIVERY + len(due) / self.rate)
+        due, guests = set(self.waiting), set(self.guests)
+        self._pump(self.now + DELIVERY + (len(due) + len(guests)) / self.rate * GUEST_TURNS)
         assert not due & set(self.waiting), "a finished task was not told in time"
+        assert not guests & set(self.guests), "a guest was not served in time"
 
     @invariant()
     def waiters_are_known(self) -> None:
@@ -151,8 +172,10 @@ class Polling(RuleBasedStateMachine):
             task_id = ask.handle.task_id
             asked = [other.handle.task_id for _, _, other in self.flight if isinstance(other, Query)]
             assert task_id not in asked, "two queries of one task at the same time"
-            assert task_id in self.waiting, "nobody waits for it"
-            assert self.now >= self.waiting[task_id] - 1e-6, "asked too soon"
+            if ask not in self.guests:
+                assert task_id in self.waiting, "nobody waits for it"
+                assert self.now >= self.waiting[task_id] - 1e-6, "asked too soon"
+        self.guests.pop(ask, None)
         self.sent.append(self.now)
         self.number += 1
         took = TIME_OUT if self.mood == "silent" else LATENCY

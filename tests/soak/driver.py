@@ -189,6 +189,10 @@ class Run:
             case "deferred":
                 video.trigger, video.has_waited = message["trigger"], True
                 self._trigger(video)
+            case "searching":
+                self.tally.come_backs[kind(message["why"])] += 1
+                video.trigger = message["trigger"]
+                self._trigger(video)
             case "come back":
                 self.tally.come_backs[kind(message["why"])] += 1
                 self._in(message["seconds"], lambda: self._put(video))

@@ -21,9 +21,9 @@ from airflow_provider_wan.client.requests import TextToVideoRequest
 from airflow_provider_wan.client.tasks import TaskStatus, VideoTask
 from airflow_provider_wan.client.waiting import Ending, EndingStatus
 from airflow_provider_wan.delivery import is_alive, is_stored, land
-from airflow_provider_wan.durability import ComeBack, Ledger, Policies, Submitter
+from airflow_provider_wan.durability import Clue, ComeBack, Ledger, Policies, Submitter
 from airflow_provider_wan.hooks.wan import WanHook
-from airflow_provider_wan.triggers.wan import WanTaskTrigger
+from airflow_provider_wan.triggers.wan import WanSearchTrigger, WanTaskTrigger
 
 from .pipes import take_stdout
 from .settings import conn_id, timing_of
@@ -46,7 +46,9 @@ class Step:
         """Return what became of it; a failed attempt is an answer too."""
         try:
             event = self._job.get("event")
-            return self._obtain() if event is None else self._take(Ending.from_event(event))
+            if event is None or "clue" in event:
+                return self._obtain(Clue.of(event["clue"]) if event else None)
+            return self._take(Ending.from_event(event))
         except WanQuotaError as error:
             pause = max(error.retry_after or 0.0, self._given["throttled_pause"])
             return {"outcome": "come back", "seconds": pause, "why": "throttled"}
@@ -58,7 +60,7 @@ class Step:
         finally:
             self._hook.close()
 
-    def _obtain(self) -> dict[str, Any]:
+    def _obtain(self, clue: Clue | None) -> dict[str, Any]:
         job, account = self._job, self._hook.account
         request = TextToVideoRequest(prompt=job["prompt"], resolution="720P", duration=5)
         found = Submitter(
@@ -73,8 +75,16 @@ class Step:
             since=datetime.fromisoformat(job["since"]),
             patience=Patience(throttled=self._given["patience"]),
             timing=timing_of(self._given["timing"]),
+            can_search_elsewhere=True,
+            clue=clue,
             log=log,
         ).obtain()
+        if isinstance(found, ComeBack) and found.sought is not None:
+            deadline = datetime.fromisoformat(job["since"]) + timedelta(seconds=self._given["patience_of_all"])
+            search = WanSearchTrigger(
+                self._hook.wan_conn_id, found.sought.to_dict(), deadline.isoformat(), job["since"]
+            )
+            return {"outcome": "searching", "trigger": search.serialize(), "why": found.why}
         if isinstance(found, ComeBack):
             return {"outcome": "come back", "seconds": found.seconds, "why": found.why}
         if found.stored is not None:
