@@ -46,7 +46,7 @@ class Finder:
     async def find(self, sought: Sought, deadline: datetime, tell: Callable[[str], None] = lambda _: None) -> Clue:
         """Look until it is clear what became of a submission, or the deadline has passed.
 
-        :param tell: called, in the caller's own context, with what is in the way when that changes.
+        :param tell: called, in the caller's own context, with what is in the way, once for each kind of it.
         """
         search = _Search(sought)
         self._searches.append(search)
@@ -84,7 +84,7 @@ class Finder:
             reading = await self._read(searches)
         except WanError as error:
             for search in searches:
-                search.take(Open(f"The task list cannot be read now: {error}"))
+                search.take(Open("trouble", f"The task list cannot be read now: {error}"))
             return look_again
         rest = math.inf
         for search in searches:
@@ -126,7 +126,7 @@ class _Search:
 
     def __init__(self, sought: Sought) -> None:
         self.sought = sought
-        self.outcome: Clue | Open = Open("The task list has not been read yet")
+        self.outcome: Clue | Open = Open("new", "The task list has not been read yet")
         self._news = asyncio.Event()
 
     @property
@@ -138,15 +138,16 @@ class _Search:
         self._news.set()
 
     async def end(self, deadline: datetime, tell: Callable[[str], None]) -> Clue:
-        told = ""
+        told: set[str] = set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, (deadline - utc_now()).total_seconds())):
                 while isinstance(self.outcome, Open):
                     await self._news.wait()
                     self._news.clear()
-                    if isinstance(self.outcome, Open) and self.outcome.why != told:
-                        told = self.outcome.why
-                        tell(told)
+                    if isinstance(self.outcome, Open) and self.outcome.kind not in told:
+                        # Once each: numbers change from look to look, and a vendor may be in trouble now and then.
+                        told.add(self.outcome.kind)
+                        tell(self.outcome.why)
         if isinstance(self.outcome, Clue):
             return self.outcome
         return Clue(self.sought.intent_at, utc_now(), why=self.outcome.why)

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from airflow_provider_wan.client.likeness import Traits, traits_told
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask, utc_now
@@ -262,6 +262,7 @@ class Open:
     :param seconds: until a new reading can say more; 0 when reading those is enough.
     """
 
+    kind: Literal["new", "trouble", "running", "unread", "late"]
     why: str
     unread: tuple[VideoTask, ...] = ()
     seconds: float = 0.0
@@ -279,16 +280,18 @@ def judge(sought: Sought, reading: Reading, catalogue: Catalogue) -> Clue | Open
     unread = tuple(catalogue.unread(possible))
     if running := sum(not row.status.is_ended for row in possible):
         return Open(
+            "running",
             f"{running} task(s) of {sought.model} from the time of the lost submission are still running; "
             "the vendor tells their prompts when they have finished",
             unread,
             sought.timing.look_again,
         )
     if unread:
-        return Open(f"{len(unread)} task(s) from the time of the lost submission are yet to be read", unread)
+        return Open("unread", f"{len(unread)} task(s) from the time of the lost submission are yet to be read", unread)
     alike = catalogue.alike(possible, sought)
     if not alike and reading.read_at < sought.sure_from:
         return Open(
+            "late",
             "The task of the lost submission is not in the task list; it may appear a moment late",
             seconds=seconds_to_sure(sought),
         )

@@ -241,7 +241,7 @@ class WanHook(BaseHook):
         """Look for a lost submission in the task list, sharing each reading with every other search of the account.
 
         :param deadline: when to come back without an answer.
-        :param on_change: called with what is in the way when that changes.
+        :param on_change: called with what is in the way.
         """
         async with self._poller() as poller:
             return await poller.find(sought, deadline, on_change)
