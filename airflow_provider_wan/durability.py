@@ -23,7 +23,7 @@ from airflow_provider_wan.client.likeness import model_sent, tells_all, traits_a
 from airflow_provider_wan.client.searching import Clue, Sought, Timing
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
 from airflow_provider_wan.ledger import STATE_KEY, Ledger, LedgerError, Record, StateStore
-from airflow_provider_wan.recovery import Found, confirm, search
+from airflow_provider_wan.recovery import Found, Knowledge, confirm, search
 from airflow_provider_wan.submission import ComeBack, Obtained, Policies, Submission, named
 
 log = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ class Submitter(Submission):
         elif self.can_search_elsewhere:
             return self._search_elsewhere(sought)
         else:
-            found = search(self.client, sought, self.request, self.catalogue)
+            found = search(self.client, sought, self.request, self.known)
         if found.handle is not None:
             return self._take(record, found, found.handle)
         if found.is_proven_absent:
@@ -293,6 +293,7 @@ __all__ = [
     "STATE_KEY",
     "Clue",
     "ComeBack",
+    "Knowledge",
     "Ledger",
     "LedgerError",
     "Obtained",

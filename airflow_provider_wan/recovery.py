@@ -7,8 +7,8 @@ with a clue; otherwise the worker looks itself, here. Either way the prompts the
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from airflow_provider_wan.client.client import WanClient
 from airflow_provider_wan.client.errors import WanError
@@ -16,7 +16,7 @@ from airflow_provider_wan.client.flows import Patience
 from airflow_provider_wan.client.likeness import Likeness, likeness
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.searching import Catalogue, Clue, Open, Reading, Sought, judge, seconds_to_sure
-from airflow_provider_wan.client.tasks import TaskHandle, VideoTask
+from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.client.vendors.base import TaskFilter
 
 MOST_CANDIDATES = 1000
@@ -24,6 +24,31 @@ MOST_CANDIDATES = 1000
 
 PACED_FROM = 10
 """Candidates that are read without pauses; more of them share the account's query budget."""
+
+
+@dataclass
+class Knowledge:
+    """What a worker knows of the account's tasks, good for several searches.
+
+    :param reading: the last one of the list.
+    """
+
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    reading: Reading | None = None
+
+    def reading_for(self, client: WanClient, sought: Sought) -> Reading:
+        """Return a reading that tells as much of ``sought`` as a new one would, read anew if there is none.
+
+        :raises WanError: when the list cannot be read.
+        """
+        last = self.reading
+        is_recent = last is not None and utc_now() - last.read_at < timedelta(seconds=sought.timing.look_again / 2)
+        if last is None or not is_recent or not last.covers(sought) or last.read_at < sought.until:
+            last = Reading([sought])
+            for number in last.pages():
+                last.take(client.run(client.flows.page(TaskFilter(), number, Patience())))
+            self.reading = last
+        return last
 
 
 @dataclass(frozen=True)
@@ -37,13 +62,14 @@ class Found:
     why: str = ""
 
 
-def search(client: WanClient, sought: Sought, request: VideoRequest, catalogue: Catalogue) -> Found:
+def search(client: WanClient, sought: Sought, request: VideoRequest, known: Knowledge) -> Found:
     """Look once; the caller comes back while candidates are running, since prompts show only at their end.
 
-    :param catalogue: what is known of finished tasks; grows.
+    :param known: from searches before; grows.
     """
+    catalogue = known.catalogue
     try:
-        reading = _read(client, sought)
+        reading = known.reading_for(client, sought)
     except WanError as error:
         why = f"The task list cannot be read now: {error}"
         return Found(come_back_in=sought.timing.look_again, why=why)
@@ -105,10 +131,3 @@ def _absent(sought: Sought, read_at: datetime) -> Found:
 def _unreadable(row: VideoTask, sought: Sought, error: WanError) -> Found:
     why = f"Task {row.task_id}, perhaps the lost one, cannot be read now: {error}"
     return Found(come_back_in=sought.timing.look_again, why=why)
-
-
-def _read(client: WanClient, sought: Sought) -> Reading:
-    reading = Reading([sought])
-    for number in reading.pages():
-        reading.take(client.run(client.flows.page(TaskFilter(), number, Patience())))
-    return reading

@@ -11,12 +11,21 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from airflow_provider_wan.client.client import WanClient
-from airflow_provider_wan.client.errors import WanError, WanSubmissionUnknown
+from airflow_provider_wan.client.errors import (
+    WanError,
+    WanQuotaError,
+    WanRejectedError,
+    WanResponseError,
+    WanServerError,
+    WanSubmissionUnknown,
+    WanTransportError,
+)
 from airflow_provider_wan.client.flows import Patience
 from airflow_provider_wan.client.requests import VideoRequest
-from airflow_provider_wan.client.searching import Catalogue, Clue, Sought, Timing
+from airflow_provider_wan.client.searching import Clue, Sought, Timing
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.ledger import Ledger, LedgerError, Record
+from airflow_provider_wan.recovery import Knowledge
 
 log = logging.getLogger("airflow_provider_wan.durability")
 
@@ -75,7 +84,9 @@ class Submission(ABC):
     :param others: ids of tasks that are known to belong to other requests.
     :param can_search_elsewhere: the caller can have the task list searched (by a trigger) and come back with a clue.
     :param clue: what such a search came to; good for one attempt.
-    :param catalogue: what is known of finished tasks of the account.
+    :param known: what searches before came to know of the account's tasks.
+    :param asks_first: prove with a free call that the vendor answers before the paid one is sent; always done where a
+        lost answer could not be looked up.
     """
 
     client: WanClient
@@ -93,7 +104,8 @@ class Submission(ABC):
     others: Collection[str] = ()
     can_search_elsewhere: bool = False
     clue: Clue | None = None
-    catalogue: Catalogue = field(default_factory=Catalogue)
+    known: Knowledge = field(default_factory=Knowledge)
+    asks_first: bool = False
     log: Any = log
 
     @property
@@ -111,6 +123,9 @@ class Submission(ABC):
         """Find out what became of a submission whose answer was lost."""
 
     def _submit(self, previous: Record | None, losses: int = 0) -> Obtained | ComeBack:
+        vendor = self.client.vendor
+        if self.asks_first or not (vendor.has_idempotency_key or vendor.list_tells_time):
+            self._ask_first()
         for _ in range(INTENT_TRIES):
             record = self._intent(previous, losses)
             try:
@@ -121,6 +136,20 @@ class Submission(ABC):
                 return self._post(record, previous)
             # Another worker may have taken this one for dead by now; if so, Airflow refuses the next write.
         raise LedgerError("The task state store is so slow that no submission can be recorded in time; try again")
+
+    def _ask_first(self) -> None:
+        """Send nothing that costs into an outage: its answer would be lost, and with it the knowledge of its task.
+
+        :raises WanTransportError: when the vendor does not answer; nothing was submitted.
+        """
+        try:
+            self.client.test_key()
+        except (WanTransportError, WanServerError, WanResponseError) as error:
+            why = f"{self.client.vendor.title} is in trouble, so nothing was submitted: {error.message}"
+            raise WanTransportError(why, request_id=error.request_id) from error
+        except (WanQuotaError, WanRejectedError):
+            # An answer all the same.
+            return
 
     def _intent(self, previous: Record | None, losses: int) -> Record:
         now = utc_now()

@@ -9,10 +9,12 @@ from benchmarks.plots import draw
 from benchmarks.report_fan_out import section as fan_out_section
 from benchmarks.report_rest import batch_section, faults_section, slots_section, triggerer_section
 from benchmarks.results import FOLDER, HERE, load
+from benchmarks.soak import section as soak_section
 
 SECTIONS = {
     "fan_out": fan_out_section,
     "faults": faults_section,
+    "soak": soak_section,
     "triggerer": triggerer_section,
     "batch": batch_section,
     "slots": slots_section,
@@ -59,7 +61,7 @@ def _machine(found: dict[str, Any]) -> str:
 
 
 def _targets(found: dict[str, Any]) -> str:
-    lines = [*_money(found), *_waiting(found), *_triggerer(found), *_batch(found)]
+    lines = [*_money(found), *_soak(found), *_waiting(found), *_triggerer(found), *_batch(found)]
     return table(["target", "wanted", "measured", "verdict", "limit or best known"], lines, is_text=True)
 
 
@@ -92,6 +94,16 @@ def _money(found: dict[str, Any]) -> list[list[str]]:
             "a limit of that API, not of the client",
             "without a list or a key nobody can tell whether a lost submission made a task",
         ],
+    ]
+
+
+def _soak(found: dict[str, Any]) -> list[list[str]]:
+    rows = found.get("soak", {}).get("rows", [])
+    name = "soak of 1,000 at each of two vendors"
+    return [
+        _line(f"{name}: made or billed twice", 0, _worst(rows, lambda row: row["twice"]), "0", 0),
+        _line(f"{name}: billed per delivered", 1.0, _worst(rows, lambda r: r["billed"] / r["delivered"]), "1.00"),
+        _line(f"{name}: lost, or left to a person", 0, _worst(rows, lambda r: r["wanted"] - r["delivered"]), "0", 0),
     ]
 
 

@@ -1,4 +1,4 @@
-"""A thousand videos while everything goes wrong: ``.venv/bin/python -m benchmarks.soak``, about ten minutes.
+"""A thousand videos while everything goes wrong: ``.venv-bench/bin/python -m benchmarks.soak``, about fifteen minutes.
 
 The vendor's real limits (20 queries and 5 submissions a second, 150 ms an answer), every fault that is survivable,
 a minute without service, triggerers and workers that are killed. The provider's own defaults throughout.

@@ -18,9 +18,8 @@ from airflow_provider_wan.client.errors import (
     WanTransportError,
 )
 from airflow_provider_wan.client.flows import Patience
-from airflow_provider_wan.client.searching import Catalogue
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
-from airflow_provider_wan.durability import ComeBack, LedgerError, Policies, Submitter, Timing
+from airflow_provider_wan.durability import ComeBack, Knowledge, LedgerError, Policies, Submitter, Timing
 from airflow_provider_wan.hooks.wan import WanHook
 
 SUBMIT_PATIENCE = Patience(throttled=5.0)
@@ -45,7 +44,9 @@ class Submitting:
         self._next_at = 0.0
         self._eased: set[str] = set()
         self._doubted: set[tuple[str, str | None]] = set()
-        self._catalogue = Catalogue()
+        self._known = Knowledge()
+        self._is_shaken = False
+        """An answer was lost and none has come since: the vendor may be in trouble."""
 
     def refill(self) -> None:
         """Look for lost answers that are due, then submit up to the window.
@@ -104,6 +105,7 @@ class Submitting:
         except (WanAuthError, WanBillingError) as error:
             batch.stop(Stop(message=str(error)))
         except WanSubmissionUnknown as error:
+            self._is_shaken = True
             batch.give_up(item, error, TaskStatus.UNKNOWN)
         except WanError as error:
             batch.give_up(item, error)
@@ -115,6 +117,7 @@ class Submitting:
             work()
 
     def _go_on(self, item: Item, come_back: ComeBack | None) -> None:
+        self._is_shaken = come_back is not None
         if come_back is None:
             self._ease(item)
             self._batch.change(item, again_at=None, looking_since=None)
@@ -138,7 +141,8 @@ class Submitting:
             patience=SUBMIT_PATIENCE,
             timing=TIMING,
             others=batch.book.task_ids,
-            catalogue=self._catalogue,
+            known=self._known,
+            asks_first=self._is_shaken,
             log=batch.log,
         )
 

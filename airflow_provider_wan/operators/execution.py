@@ -13,10 +13,10 @@ from airflow_provider_wan.client.endings import error_of
 from airflow_provider_wan.client.errors import WanError, WanQuotaError
 from airflow_provider_wan.client.flows import Patience
 from airflow_provider_wan.client.requests import VideoRequest
-from airflow_provider_wan.client.searching import Catalogue, Sought
+from airflow_provider_wan.client.searching import Sought
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, result_of, utc_now
 from airflow_provider_wan.client.waiting import Ending, EndingStatus
-from airflow_provider_wan.durability import Clue, ComeBack, Ledger, Obtained, Policies, Record, Submitter
+from airflow_provider_wan.durability import Clue, ComeBack, Knowledge, Ledger, Obtained, Policies, Record, Submitter
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
 from airflow_provider_wan.operators.failing import fail
@@ -46,7 +46,7 @@ class Execution:
         self._since = utc_now()
         self._carried: dict[str, Any] | None = None
         self._clue: Clue | None = None
-        self._catalogue = Catalogue()
+        self._known = Knowledge()
         self._is_begun = False
 
     # -- steps ----------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ class Execution:
             patience=Patience(throttled=SUBMIT_SECONDS_ON_WORKER),
             can_search_elsewhere=operator.deferrable,
             clue=clue,
-            catalogue=self._catalogue,
+            known=self._known,
             log=self._log,
         )
 

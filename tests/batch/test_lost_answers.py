@@ -81,3 +81,19 @@ def test_a_worker_that_dies_at_any_write_pays_once(
         if not batch.store.has_died:
             assert at > 8
             return
+
+
+@pytest.mark.parametrize("name", ["dashscope", "gccai", "powertokens", "freepik"])
+def test_an_outage_costs_one_submission_and_not_all_that_follow(
+    rounds: MakeRounds, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("airflow_provider_wan.batch.submitting.PAUSE_SECONDS", 0.2)
+    prompts = [f"{n:02d}" for n in range(10)]
+    batch = rounds([row(prompt) for prompt in prompts], wan_conn_id=f"wan_{name}")
+    sandbox.configure(outage=3, generation_seconds=0.2)
+    batch.run()
+    assert batch.billed == prompts
+    assert batch.posts(name)["200"] == 10
+    # The one that found out, or its repetitions with the same key; where neither helps, a free call found out.
+    most = {"dashscope": 3, "gccai": 9, "powertokens": 0, "freepik": 0}[name]
+    assert sum(batch.posts(name).values()) - 10 <= most

@@ -12,6 +12,7 @@ from airflow_provider_wan.client.errors import (
     WanQuotaError,
     WanRequestError,
     WanSubmissionUnknown,
+    WanTransportError,
 )
 from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.durability import ComeBack, Obtained, Policies
@@ -163,3 +164,56 @@ def test_regenerating_needs_no_knowledge_of_the_lost_one(attempts: MakeAttempts,
     run.sandbox.configure(drop_next_answers=0)
     assert not run.obtain(policies=Policies(regenerate=True), series="1").is_adopted
     assert run.created == 2
+
+
+# -- asking first ----------------------------------------------------------------------------------------
+
+TROUBLES: list[dict[str, Any]] = [
+    {"outage": 60},
+    {"error_rates": {"models": {500: 1}, "list": {500: 1}, "submit": {500: 1}}},
+]
+
+
+@pytest.mark.parametrize("vendor", ["powertokens", "freepik"])
+@pytest.mark.parametrize("trouble", TROUBLES, ids=["outage", "500"])
+def test_nothing_that_costs_is_sent_into_trouble_where_a_lost_answer_cannot_be_looked_up(
+    attempts: MakeAttempts, vendor: str, trouble: dict[str, Any]
+) -> None:
+    run = attempts(vendor)
+    run.sandbox.configure(**trouble)
+    with pytest.raises(WanTransportError, match="is in trouble, so nothing was submitted") as caught:
+        run.obtain()
+    assert caught.value.retryable
+    assert run.posts() == 0
+    assert run.record is None
+    run.sandbox.configure(outage=0, error_rates={})
+    run.obtain()
+    assert run.created == run.posts() == 1
+
+
+@pytest.mark.parametrize("vendor", ["powertokens", "freepik"])
+def test_trouble_before_a_submission_leaves_the_record_of_the_former_one(attempts: MakeAttempts, vendor: str) -> None:
+    run = attempts(vendor)
+    first = run.obtain()
+    before = run.record
+    run.sandbox.configure(outage=60)
+    with pytest.raises(WanTransportError):
+        run.obtain(policies=Policies(regenerate=True), series="1")
+    assert run.record == before
+    run.sandbox.configure(outage=0)
+    assert run.obtain().handle == first.handle
+
+
+@pytest.mark.parametrize("status", [404, 429])
+def test_a_vendor_that_answers_is_not_in_trouble(attempts: MakeAttempts, status: int) -> None:
+    run = attempts("powertokens")
+    run.sandbox.configure(fail_next=[{"call": "models", "status": status, "times": 5}])
+    run.obtain()
+    assert run.created == 1
+
+
+@pytest.mark.parametrize("vendor", ["dashscope", "gccai"])
+def test_where_a_lost_answer_can_be_looked_up_nothing_is_asked_first(attempts: MakeAttempts, vendor: str) -> None:
+    run = attempts(vendor)
+    run.obtain()
+    assert set(run.sandbox.ledger()["requests"][vendor]) == {"submit"}

@@ -20,9 +20,9 @@ from airflow_provider_wan.client.errors import WanSubmissionUnknown, WanTranspor
 from airflow_provider_wan.client.exchange import Answer, Broken, Call
 from airflow_provider_wan.client.polling import shared_poller
 from airflow_provider_wan.client.requests import ImageToVideoRequest, TextToVideoRequest
-from airflow_provider_wan.client.searching import Catalogue, Sought
+from airflow_provider_wan.client.searching import Sought
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
-from airflow_provider_wan.durability import Clue, ComeBack, Obtained, Policies, Timing
+from airflow_provider_wan.durability import Clue, ComeBack, Knowledge, Obtained, Policies, Timing
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.sandbox.clock import Clock
 
@@ -653,11 +653,35 @@ def test_a_clue_is_good_for_one_attempt(attempts: MakeAttempts) -> None:
     assert submitter.clue is None
 
 
+def test_several_searches_of_a_worker_share_a_reading(attempts: MakeAttempts) -> None:
+    """As those of a batch do."""
+    runs = [attempts(prompt=f"mine {number} [sandbox drop-answer]") for number in range(4)]
+    for run in runs:
+        deferred(run)
+    all_over(runs[0])
+    known, timing = Knowledge(), Timing(look_again=20.0)
+    found = [run.obtain(known=known, timing=timing) for run in runs]
+    assert [one.task and one.task.prompt for one in found] == [run.request.prompt for run in runs]
+    assert runs[0].sandbox.ledger()["requests"]["dashscope"]["list"] == {"200": 1}
+
+
+def test_a_reading_from_before_the_loss_is_not_shared(attempts: MakeAttempts) -> None:
+    first, second = (attempts(prompt=f"mine {number} [sandbox drop-answer]") for number in range(2))
+    known, timing = Knowledge(), Timing(late=timedelta(0), look_again=20.0)
+    deferred(first)
+    all_over(first)
+    first.obtain(known=known, timing=timing)
+    deferred(second)
+    all_over(second)
+    assert second.obtain(known=known, timing=timing).is_adopted
+    assert second.created == 2
+
+
 def test_a_worker_that_looks_itself_reads_no_task_twice(attempts: MakeAttempts) -> None:
     run = attempts(prompt="mine [sandbox drop-before]", settings={"timing": Timing(timedelta(seconds=0.5), 0.02)})
     for number in range(5):
         sibling(run, f"sibling {number}")
     all_over(run)
-    assert not run.obtain(catalogue=Catalogue()).is_adopted
+    assert not run.obtain(known=Knowledge()).is_adopted
     assert run.sandbox.ledger()["requests"]["dashscope"]["query"] == {"200": 5}
     assert run.sandbox.ledger()["requests"]["dashscope"]["list"]["200"] > 1
