@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 NEWCOMERS = 0.25
 """Fraction of the time between two readings after which newcomers get one of their own."""
 
+AT_ONCE = 100
+"""Tasks that are put in line together: thousands in one turn of the loop would hold it up."""
+
 AskFor: TypeAlias = Callable[[Ask], Awaitable[VideoTask | TaskPage]]
 
 
@@ -108,7 +111,9 @@ class Finder:
             await asyncio.sleep(0)
             for row in self._catalogue.unread(reading.possible(search.sought)):
                 unread[row.task_id] = search.sought.handle_of(row)
-        await asyncio.gather(*(self._read_task(handle) for handle in unread.values()))
+        handles = list(unread.values())
+        for first in range(0, len(handles), AT_ONCE):
+            await asyncio.gather(*map(self._read_task, handles[first : first + AT_ONCE]))
         return reading
 
     async def _read_task(self, handle: TaskHandle) -> None:
