@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from airflow_provider_wan.client.asks import Ask, Page, Query
-from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.errors import WanError, WanResponseError
 from airflow_provider_wan.client.searching import Catalogue, Clue, Open, Reading, Sought, judge
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage
@@ -28,6 +28,9 @@ NEWCOMERS = 0.25
 
 AT_ONCE = 100
 """Tasks that are put in line together: thousands in one turn of the loop would hold it up."""
+
+PAGE_TRIES = 3
+"""One page in trouble must not cost the reading of all the others."""
 
 AskFor: TypeAlias = Callable[[Ask], Awaitable[VideoTask | TaskPage]]
 
@@ -103,9 +106,7 @@ class Finder:
         """Read the pages, then the finished tasks of which nothing is known."""
         reading = Reading(search.sought for search in searches)
         for number in reading.pages():
-            page = await self._ask(Page(TaskFilter(), number))
-            if isinstance(page, TaskPage):
-                reading.take(page)
+            reading.take(await self._page(number))
         unread: dict[str, TaskHandle] = {}
         for search in searches:
             await asyncio.sleep(0)
@@ -115,6 +116,18 @@ class Finder:
         for first in range(0, len(handles), AT_ONCE):
             await asyncio.gather(*map(self._read_task, handles[first : first + AT_ONCE]))
         return reading
+
+    async def _page(self, number: int) -> TaskPage:
+        for left in reversed(range(PAGE_TRIES)):
+            try:
+                page = await self._ask(Page(TaskFilter(), number))
+            except WanError:
+                if not left:
+                    raise
+            else:
+                if isinstance(page, TaskPage):
+                    return page
+        raise WanResponseError("the answer is no page")
 
     async def _read_task(self, handle: TaskHandle) -> None:
         try:

@@ -149,6 +149,17 @@ async def test_a_candidate_that_cannot_be_read_is_not_ruled_out(desk: Desk) -> N
     assert prompts(desk, await find(desk, sought)) == ["mine [sandbox drop-answer seconds=0]"]
 
 
+async def test_one_page_in_trouble_does_not_cost_the_others(desk: Desk) -> None:
+    await desk.submit(6, prompt="[sandbox seconds=0]")
+    sought = await lost(desk, "mine [sandbox drop-answer seconds=0]")
+    over(desk)
+    desk.sandbox.configure(page_size_max=1, fail_next=[{"call": "list", "status": 500, "times": 2}])
+    told: list[str] = []
+    clue = await find(desk, sought, tell=told.append)
+    assert prompts(desk, clue) == ["mine [sandbox drop-answer seconds=0]"]
+    assert told == []
+
+
 async def test_the_time_that_is_over_is_no_proof(desk: Desk) -> None:
     sought = await lost(desk, "mine [sandbox drop-answer run-forever]")
     clue = await find(desk, sought, seconds=0.4)
