@@ -170,7 +170,7 @@ class Submission(ABC):
             handle = self.client.submit(self.request, record.idempotency_key, self.patience)
         except WanSubmissionUnknown as error:
             lost = record.model_copy(update={"lost_at": utc_now(), "lost_request_id": error.request_id})
-            self.log.warning("%s", error)
+            self._tell_loss(error)
             self.ledger.keep(lost)
             return self._recover(lost, error)
         except WanError:
@@ -181,6 +181,14 @@ class Submission(ABC):
                 self.ledger.keep(previous)
             raise
         return self._made(record, handle)
+
+    def _tell_loss(self, error: WanSubmissionUnknown) -> None:
+        vendor = self.client.vendor
+        if not (vendor.has_idempotency_key or vendor.list_tells_time):
+            self.log.warning("%s", error)
+            return
+        # What a person would have to do is not for this person: it is found out next.
+        self.log.warning("The answer of %s to the submission was lost: %s", vendor.title, error.__cause__ or error)
 
     def _made(self, record: Record, handle: TaskHandle) -> Obtained:
         self.ledger.keep(record.model_copy(update={"handle": handle}))

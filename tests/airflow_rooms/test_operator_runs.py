@@ -356,12 +356,17 @@ def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("looks_often")
 @pytest.mark.parametrize("is_kept", [True, False], ids=["3.3", "no-task-state"])
-def test_a_lost_answer_is_looked_for_by_the_triggerer(sandbox: Sandbox, is_kept: bool) -> None:
+def test_a_lost_answer_is_looked_for_by_the_triggerer(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], is_kept: bool
+) -> None:
     run = driven(prompt="A very private boat [sandbox drop-answer seconds=1]")
     if not is_kept:
         run.store = None
     assert run.run()["status"] == "succeeded"
     assert len(sandbox.ledger()["created"]) == 1
+    said = capsys.readouterr().out
+    assert "The answer of DashScope to the submission was lost" in said
+    assert "console" not in said, "nobody has to look there"
     (step,) = run.steps
     assert step.classpath.endswith(".WanSearchTrigger")
     assert step.method == "execute_again"
