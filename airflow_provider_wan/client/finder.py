@@ -29,8 +29,8 @@ NEWCOMERS = 0.25
 AT_ONCE = 100
 """Tasks that are put in line together: thousands in one turn of the loop would hold it up."""
 
-PAGE_TRIES = 3
-"""One page in trouble must not cost the reading of all the others."""
+TRIES = 4
+"""One page or task in trouble must not cost the reading of all the others."""
 
 AskFor: TypeAlias = Callable[[Ask], Awaitable[VideoTask | TaskPage]]
 
@@ -118,25 +118,25 @@ class Finder:
         return reading
 
     async def _page(self, number: int) -> TaskPage:
-        for left in reversed(range(PAGE_TRIES)):
-            try:
-                page = await self._ask(Page(TaskFilter(), number))
-            except WanError:
-                if not left:
-                    raise
-            else:
-                if isinstance(page, TaskPage):
-                    return page
+        page = await self._ask_patiently(Page(TaskFilter(), number))
+        if isinstance(page, TaskPage):
+            return page
         raise WanResponseError("the answer is no page")
 
     async def _read_task(self, handle: TaskHandle) -> None:
         try:
-            task = await self._ask(Query(handle))
+            task = await self._ask_patiently(Query(handle))
         except WanError as error:
             log.debug("Task %s, perhaps a lost one, cannot be read now: %s", handle.task_id, error)
         else:
             if isinstance(task, VideoTask):
                 self._catalogue.note(task)
+
+    async def _ask_patiently(self, ask: Ask) -> VideoTask | TaskPage:
+        for _ in range(TRIES - 1):
+            with contextlib.suppress(WanError):
+                return await self._ask(ask)
+        return await self._ask(ask)
 
 
 class _Search:

@@ -145,7 +145,7 @@ async def test_a_list_in_trouble_is_never_an_empty_list(desk: Desk, trouble: dic
 async def test_a_candidate_that_cannot_be_read_is_not_ruled_out(desk: Desk) -> None:
     sought = await lost(desk, "mine [sandbox drop-answer seconds=0]")
     over(desk)
-    desk.sandbox.configure(fail_next=[{"call": "query", "status": 404, "times": 1}])
+    desk.sandbox.configure(fail_next=[{"call": "query", "status": 404, "times": 5}])
     assert prompts(desk, await find(desk, sought)) == ["mine [sandbox drop-answer seconds=0]"]
 
 
