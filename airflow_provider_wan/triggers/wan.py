@@ -18,6 +18,7 @@ from airflow_provider_wan.client.tasks import TaskHandle, utc_now
 from airflow_provider_wan.client.waiting import Ending, EndingStatus
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.triggers.fate import Fate, fate_of
+from airflow_provider_wan.triggers.task_log import TaskLog
 
 CANCEL_PATIENCE = Patience(tries=3)
 CANCEL_SECONDS = 25.0
@@ -84,12 +85,14 @@ class WanTaskTrigger(BaseTrigger):
     async def _wait(self) -> Ending:
         hook = WanHook(self.wan_conn_id)
         handle = TaskHandle.of(self.handle)
+        log = TaskLog(self.logger())
         ending = await hook.await_ending(
-            handle, datetime.fromisoformat(self.deadline), self.poll_interval, self.log.info, self.profile
+            handle, datetime.fromisoformat(self.deadline), self.poll_interval, log.say, self.profile
         )
         if ending.status is EndingStatus.TIMEOUT and self.cancel_on_timeout:
             said = await asyncio.shield(_kept(cancel(hook, handle)))
             ending = Ending(ending.status, ending.task, f"{ending.message}. {said}")
+        await log.written()
         return ending
 
     async def on_kill(self) -> None:
@@ -104,16 +107,16 @@ class WanTaskTrigger(BaseTrigger):
 
     async def _cancel_if_killed(self) -> None:
         fate = await fate_of(self.task_instance)
+        log, task_id = TaskLog(self.logger()), self.handle.get("task_id")
         if fate is not Fate.ENDED and not (fate is Fate.RESTARTED and not self.durable):
-            self.log.info("Task %s is left alone: %s", self.handle.get("task_id"), fate.story)
+            await log.write(f"Task {task_id} is left alone: {fate.story}")
             return
         # Airflow closes this log after about a second; a slower vendor's answer stands in the triggerer's own.
-        self.log.info(
-            "Cancelling task %s: %s. What comes of it is told here, or in the triggerer's log if this one ends first",
-            self.handle.get("task_id"),
-            fate.story,
+        await log.write(
+            f"Cancelling task {task_id}: {fate.story}. What comes of it is told here, "
+            "or in the triggerer's log if this one ends first"
         )
-        self.log.info(await cancel(WanHook(self.wan_conn_id), TaskHandle.of(self.handle)))
+        await log.write(await cancel(WanHook(self.wan_conn_id), TaskHandle.of(self.handle)))
 
 
 def _kept(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -216,19 +219,18 @@ class WanBatchTrigger(BaseTrigger):
 
     async def _cancel_if_killed(self) -> None:
         fate = await fate_of(self.task_instance)
+        log = TaskLog(self.logger())
         if fate is not Fate.ENDED and not (fate is Fate.RESTARTED and not self.durable):
-            self.log.info("%d tasks are left alone: %s", len(self.window), fate.story)
+            await log.write(f"{len(self.window)} tasks are left alone: {fate.story}")
             return
-        self.log.info(
-            "Cancelling what is queued of %d tasks: %s. What comes of it is told here, or in the triggerer's log",
-            len(self.window),
-            fate.story,
+        await log.write(
+            f"Cancelling what is queued of {len(self.window)} tasks: {fate.story}. "
+            "What comes of it is told here, or in the triggerer's log"
         )
         cancelled, rest = await cancel_all(WanHook(self.wan_conn_id), [Waited.of(item).handle for item in self.window])
-        self.log.info(
-            "%d tasks were cancelled while queued (not billed); %d run on and may be billed; they stay recorded",
-            cancelled,
-            rest,
+        await log.write(
+            f"{cancelled} tasks were cancelled while queued (not billed); {rest} run on and may be billed; "
+            "they stay recorded"
         )
 
 
