@@ -297,6 +297,7 @@ class WanSearchTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Await the account's shared search and fire the clue."""
-        deadline = datetime.fromisoformat(self.deadline)
-        clue = await WanHook(self.wan_conn_id).await_clue(Sought.of(self.sought), deadline, self.log.info)
+        deadline, log = datetime.fromisoformat(self.deadline), TaskLog(self.logger())
+        clue = await WanHook(self.wan_conn_id).await_clue(Sought.of(self.sought), deadline, log.say)
+        await log.written()
         yield TriggerEvent({"since": self.since, "record": self.record, "clue": clue.to_dict()})
