@@ -28,7 +28,7 @@ class Page:
 Ask: TypeAlias = Query | Page
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Entry:
     """One task that is waited for; times are seconds of the schedule's clock unless said otherwise.
 

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -89,10 +90,19 @@ class Answer:
 
     def json(self) -> dict[str, Any] | None:
         """Return the body as a JSON object, or ``None`` when it is anything else."""
+        return self._content
+
+    @cached_property
+    def _content(self) -> dict[str, Any] | None:
+        # Read once: an answer is first looked through for an error.
         try:
-            value = _tidy(json.loads(self.body, parse_constant=_refuse_constant))
+            value = json.loads(self.body, parse_constant=_refuse_constant)
+            if _is_deeper(value, JSON_DEPTH):
+                return None
         except (ValueError, RecursionError):
             return None
+        if b"\\u" in self.body or not self.body.isascii():
+            value = _tidy(value)
         return value if isinstance(value, dict) else None
 
 
@@ -104,16 +114,19 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _tidy(value: Any, depth: int = 0) -> Any:
+def _is_deeper(value: Any, depth: int) -> bool:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth < 0 or any(_is_deeper(item, depth - 1) for item in items if isinstance(item, dict | list))
+
+
+def _tidy(value: Any) -> Any:
     """Replace halves of surrogate pairs (a prompt cut in the middle of an emoji), which no codec takes."""
-    if depth > JSON_DEPTH:
-        raise ValueError("nested too deeply")
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {_tidy(name): _tidy(item, depth + 1) for name, item in value.items()}
+        return {_tidy(name): _tidy(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_tidy(item, depth + 1) for item in value]
+        return [_tidy(item) for item in value]
     return value
 
 

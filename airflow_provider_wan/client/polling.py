@@ -11,8 +11,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -91,9 +90,21 @@ class Poller:
         age = max(0.0, (utc_now() - handle.submitted_at).total_seconds())
         self._schedule.add(handle, interval, profile or handle.model, time.monotonic(), age)
         self._rouse()
+        earliest = utc_now() + timedelta(seconds=min(interval, SOONEST_SECONDS))
+        deadline = max(deadline, earliest)
         try:
-            return await self._wait(waiter, deadline, min(interval, SOONEST_SECONDS), on_change or (lambda _: None))
+            # One frame for each of thousands of waits: what is awaited for hours is awaited here.
+            while waiter.ending is None and (left := _seconds_to(deadline)) > 0:
+                await waiter.news(left)
+                waiter.tell(on_change)
+            if waiter.ending is None:
+                await self._look_once_more(waiter, on_change)
+            while (left := _seconds_to(earliest)) > 0:
+                await waiter.news(left)
+                waiter.tell(on_change)
+            return waiter.ending or waiter.watch.time_out()
         finally:
+            waiter.rest()
             self._let_go(handle.task_id, waiter)
 
     async def find(self, sought: Sought, deadline: datetime, tell: Callable[[str], None] = lambda _: None) -> Clue:
@@ -135,25 +146,15 @@ class Poller:
             self._loop = asyncio.create_task(self._run(), context=Context())
         self._wake.set()
 
-    async def _wait(self, waiter: Waiter, deadline: datetime, soonest: float, tell: Callable[[str], None]) -> Ending:
-        earliest = utc_now() + timedelta(seconds=soonest)
-        deadline = max(deadline, earliest)
-        while waiter.ending is None and utc_now() < deadline:
-            await waiter.hear(_seconds_to(deadline), tell)
-        if waiter.ending is None:
-            await self._look_once_more(waiter, tell)
-        while (left := _seconds_to(earliest)) > 0:
-            await waiter.hear(left, tell)
-        return waiter.ending or waiter.watch.time_out()
-
-    async def _look_once_more(self, waiter: Waiter, tell: Callable[[str], None]) -> None:
+    async def _look_once_more(self, waiter: Waiter, on_change: Callable[[str], None] | None) -> None:
         """Ask again: the task may have finished since the last look, or during an outage."""
         known = waiter.answers
         self._schedule.hurry(waiter.watch.handle.task_id)
         self._wake.set()
         until = time.monotonic() + LAST_LOOK_SECONDS
         while waiter.ending is None and waiter.answers == known and time.monotonic() < until:
-            await waiter.hear(until - time.monotonic(), tell)
+            await waiter.news(until - time.monotonic())
+            waiter.tell(on_change)
 
     def _let_go(self, task_id: str, waiter: Waiter) -> None:
         others = self._waiters.get(task_id, [])
@@ -317,23 +318,43 @@ _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Shared]] = WeakKeyD
 """By running loop, because ``dag.test()`` runs one loop after another in one process."""
 
 
-@asynccontextmanager
-async def shared_poller(account: Account, refresh: Refresh | None = None) -> AsyncIterator[Poller]:
-    """Yield the poller of ``account`` in this event loop; the last user closes it.
+class SharedPoller:
+    """One use of the poller of ``account`` in this event loop, see :func:`shared_poller`.
+
+    A class, because a generator of its own for each of thousands of waits costs more than the wait.
+    """
+
+    __slots__ = ("_account", "_refresh", "_shared")
+
+    def __init__(self, account: Account, refresh: Refresh | None = None) -> None:
+        self._account = account
+        self._refresh = refresh
+        self._shared: _Shared | None = None
+
+    async def __aenter__(self) -> Poller:
+        pollers = _pollers.setdefault(asyncio.get_running_loop(), [])
+        shared = next((one for one in pollers if self._account.identity in one.poller.identities), None)
+        if shared is None:
+            shared = _Shared(Poller(self._account, self._refresh))
+            pollers.append(shared)
+        shared.users += 1
+        self._shared, self._refresh = shared, None
+        return shared.poller
+
+    async def __aexit__(self, *_: object) -> None:
+        shared = self._shared
+        if shared is None:
+            return
+        shared.users -= 1
+        if shared.users == 0:
+            _pollers[asyncio.get_running_loop()].remove(shared)
+            # A trigger that is cancelled twice must not leave the connections open.
+            await asyncio.shield(asyncio.create_task(shared.poller.aclose()))
+
+
+def shared_poller(account: Account, refresh: Refresh | None = None) -> SharedPoller:
+    """Return a context manager that gives the poller of ``account`` in this event loop; the last user closes it.
 
     :param refresh: reads the account again, for the poller that is made here.
     """
-    pollers = _pollers.setdefault(asyncio.get_running_loop(), [])
-    shared = next((one for one in pollers if account.identity in one.poller.identities), None)
-    if shared is None:
-        shared = _Shared(Poller(account, refresh))
-        pollers.append(shared)
-    shared.users += 1
-    try:
-        yield shared.poller
-    finally:
-        shared.users -= 1
-        if shared.users == 0:
-            pollers.remove(shared)
-            # A trigger that is cancelled twice must not leave the connections open.
-            await asyncio.shield(asyncio.create_task(shared.poller.aclose()))
+    return SharedPoller(account, refresh)

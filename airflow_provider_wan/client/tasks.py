@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, field_serializer, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 
 
 class Mode(StrEnum):
@@ -28,7 +29,7 @@ class TaskStatus(StrEnum):
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
 
-    @property
+    @cached_property
     def is_ended(self) -> bool:
         """Whether the vendor will not change it any more; ``unknown`` needs its own judgement."""
         return self in (TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED)
@@ -84,7 +85,7 @@ class VideoTask(BaseModel):
     status: TaskStatus = TaskStatus.UNKNOWN
     raw_status: str | None = None
     video_url: str | None = None
-    video_urls: list[str] = []
+    video_urls: list[str] = Field(default_factory=list)
     url_expires_at: datetime | None = None
     prompt: str | None = None
     actual_prompt: str | None = None

@@ -62,31 +62,54 @@ class Watch:
     :param on_change: called with a sentence when the state changes.
     """
 
+    # Thousands of them wait at a time, most of them with nothing seen but a row of the list.
+    __slots__ = (
+        "_answer",
+        "_in_trouble",
+        "_on_change",
+        "_started_at",
+        "_status",
+        "_undecided",
+        "_vendor",
+        "deadline",
+        "handle",
+    )
+
     def __init__(
         self, handle: TaskHandle, vendor: Vendor, deadline: datetime, on_change: Callable[[str], None] | None = None
     ) -> None:
         self.handle = handle
         self.deadline = deadline
         self._vendor = vendor
-        self._on_change = on_change or (lambda _: None)
+        self._on_change = on_change or _ignore
         self._undecided = 0
         self._in_trouble = False
-        self.last = VideoTask(
-            task_id=handle.task_id,
-            vendor=handle.vendor,
-            mode=handle.mode,
-            model=handle.model,
+        self._answer: VideoTask | None = None
+        self._status = TaskStatus.PENDING
+        self._started_at: datetime | None = None
+
+    @property
+    def last(self) -> VideoTask:
+        """The task as it was last seen."""
+        task = self._answer or VideoTask(
+            task_id=self.handle.task_id,
+            vendor=self.handle.vendor,
+            mode=self.handle.mode,
+            model=self.handle.model,
             status=TaskStatus.PENDING,
-            submitted_at=handle.submitted_at,
-            request_id=handle.request_id,
+            submitted_at=self.handle.submitted_at,
+            request_id=self.handle.request_id,
         )
+        if task.status is self._status:
+            return task
+        return task.model_copy(update={"status": self._status, "started_at": self._started_at or task.started_at})
 
     def see(self, task: VideoTask) -> Ending | None:
         """Take an answer; return the ending it brings, if any."""
         self._is_answered()
-        if task.status != self.last.status:
+        if task.status != self._status:
             self._on_change(f"Task {task.task_id}: {task.status}" + _said(task))
-        self.last = task
+        self._answer, self._status, self._started_at = task, task.status, task.started_at
         if task.status is TaskStatus.UNKNOWN and self._vendor.is_final(task):
             return Ending(EndingStatus.ERROR, task, self._unknown())
         if task.status is TaskStatus.SUCCEEDED and task.video_url is None and not self._vendor.has_content_endpoint:
@@ -102,10 +125,9 @@ class Watch:
     def glimpse(self, row: VideoTask) -> None:
         """Take a row of the vendor's list: it tells of a start, but an end only by its query."""
         self._is_answered()
-        if row.status is TaskStatus.RUNNING and self.last.status is TaskStatus.PENDING:
+        if row.status is TaskStatus.RUNNING and self._status is TaskStatus.PENDING:
             self._on_change(f"Task {self.handle.task_id}: {row.status}")
-            started_at = row.started_at or self.last.started_at
-            self.last = self.last.model_copy(update={"status": row.status, "started_at": started_at})
+            self._status, self._started_at = row.status, row.started_at
 
     def see_error(self, error: WanError) -> Ending | None:
         """Take a failed query; only one that will not pass (wrong id, wrong key) ends the wait."""
@@ -127,8 +149,7 @@ class Watch:
         return Ending(
             EndingStatus.TIMEOUT,
             self.last,
-            f"The deadline ({self.deadline.isoformat(timespec='seconds')}) passed while the task was "
-            f"{self.last.status}",
+            f"The deadline ({self.deadline.isoformat(timespec='seconds')}) passed while the task was {self._status}",
         )
 
     def give_up(self, error: WanError) -> Ending:
@@ -151,6 +172,10 @@ class Watch:
             f"{self._vendor.title} does not know the task {self.handle.task_id}: it belongs to another account, "
             "region or workspace than the connection's, or it is older than 24 h and its result is gone"
         )
+
+
+def _ignore(_: str) -> None:
+    pass
 
 
 def _said(task: VideoTask) -> str:

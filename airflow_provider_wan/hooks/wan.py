@@ -7,7 +7,6 @@ import mimetypes
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from airflow_provider_wan.client.client import AsyncWanClient, WanClient
 from airflow_provider_wan.client.errors import Violation, WanError, WanRequestError
 from airflow_provider_wan.client.exchange import Account
 from airflow_provider_wan.client.flows import Patience
-from airflow_provider_wan.client.polling import Poller, shared_poller
+from airflow_provider_wan.client.polling import SharedPoller, shared_poller
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.searching import Clue, Sought
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, VideoTask, utc_now
@@ -232,7 +231,7 @@ class WanHook(BaseHook):
         profile: str = "",
     ) -> Ending:
         """Wait on the shared poller; return how it ended."""
-        async with self._poller() as poller:
+        async with await self.aget_poller() as poller:
             return await poller.wait(handle, deadline, poll_interval, profile, on_change)
 
     async def await_clue(
@@ -243,18 +242,16 @@ class WanHook(BaseHook):
         :param deadline: when to come back without an answer.
         :param on_change: called with what is in the way.
         """
-        async with self._poller() as poller:
+        async with await self.aget_poller() as poller:
             return await poller.find(sought, deadline, on_change)
 
-    @asynccontextmanager
-    async def _poller(self) -> AsyncIterator[Poller]:
+    async def aget_poller(self) -> SharedPoller:
+        """Return the account's shared poller in this event loop; use it with ``async with``."""
         self._account = self._account or await shared_account(self.wan_conn_id, self.aget_account)
+        return shared_poller(self._account, self._read_again)
 
-        async def read_again() -> Account:
-            return await self.aget_account(is_fresh=True)
-
-        async with shared_poller(self._account, read_again) as poller:
-            yield poller
+    async def _read_again(self) -> Account:
+        return await self.aget_account(is_fresh=True)
 
     async def await_some(
         self,
@@ -271,7 +268,7 @@ class WanHook(BaseHook):
         """
         from airflow_provider_wan.batch.waiting import wait_for_some
 
-        async with self._poller() as poller:
+        async with await self.aget_poller() as poller:
             return await wait_for_some(poller, window, poll_interval, enough, wake_at, linger)
 
     async def aupload_file(self, path: str | Path, model: str | None = None) -> str:

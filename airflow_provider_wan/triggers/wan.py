@@ -54,7 +54,7 @@ class WanTaskTrigger(BaseTrigger):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.wan_conn_id = wan_conn_id
-        self.handle = handle
+        self._handle: dict[str, Any] | TaskHandle = handle
         self.deadline = deadline
         self.poll_interval = poll_interval
         self.cancel_on_kill = cancel_on_kill
@@ -78,22 +78,25 @@ class WanTaskTrigger(BaseTrigger):
             },
         )
 
+    @property
+    def handle(self) -> dict[str, Any]:
+        """The task handle as a plain dict."""
+        return self._handle.to_dict() if isinstance(self._handle, TaskHandle) else self._handle
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Await the shared poller and fire the ending."""
-        yield TriggerEvent((await self._wait()).to_event())
-
-    async def _wait(self) -> Ending:
-        hook = WanHook(self.wan_conn_id)
-        handle = TaskHandle.of(self.handle)
-        log = TaskLog(self.logger())
-        ending = await hook.await_ending(
-            handle, datetime.fromisoformat(self.deadline), self.poll_interval, log.say, self.profile
-        )
+        hook, log = WanHook(self.wan_conn_id), TaskLog(self.logger())
+        # Kept in one form only, and waited for in this very frame: there are thousands of these.
+        handle = self._handle = TaskHandle.of(self._handle)
+        async with await hook.aget_poller() as poller:
+            ending = await poller.wait(
+                handle, datetime.fromisoformat(self.deadline), self.poll_interval, self.profile, log.say
+            )
         if ending.status is EndingStatus.TIMEOUT and self.cancel_on_timeout:
             said = await asyncio.shield(_kept(cancel(hook, handle)))
             ending = Ending(ending.status, ending.task, f"{ending.message}. {said}")
         await log.written()
-        return ending
+        yield TriggerEvent(ending.to_event())
 
     async def on_kill(self) -> None:
         """Cancel the vendor's task when a person killed the Airflow task.
@@ -107,16 +110,16 @@ class WanTaskTrigger(BaseTrigger):
 
     async def _cancel_if_killed(self) -> None:
         fate = await fate_of(self.task_instance)
-        log, task_id = TaskLog(self.logger()), self.handle.get("task_id")
+        handle, log = TaskHandle.of(self._handle), TaskLog(self.logger())
         if fate is not Fate.ENDED and not (fate is Fate.RESTARTED and not self.durable):
-            await log.write(f"Task {task_id} is left alone: {fate.story}")
+            await log.write(f"Task {handle.task_id} is left alone: {fate.story}")
             return
         # Airflow closes this log after about a second; a slower vendor's answer stands in the triggerer's own.
         await log.write(
-            f"Cancelling task {task_id}: {fate.story}. What comes of it is told here, "
+            f"Cancelling task {handle.task_id}: {fate.story}. What comes of it is told here, "
             "or in the triggerer's log if this one ends first"
         )
-        await log.write(await cancel(WanHook(self.wan_conn_id), TaskHandle.of(self.handle)))
+        await log.write(await cancel(WanHook(self.wan_conn_id), handle))
 
 
 def _kept(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
