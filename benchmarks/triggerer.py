@@ -14,7 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ from tools.local_airflow import LocalAirflow
 CHECKOUT = Path(__file__).resolve().parent.parent
 SETTLE_SECONDS = 45.0
 """From the last start to the measurement: by then each task has been looked at once."""
+
+LONGEST_SETTLE = 240.0
+"""What was seen by then is written into the tasks' logs, which takes the supervisor its time; measured is what follows."""
 
 WINDOW_SECONDS = 30.0
 BLOCKED = re.compile(r"async thread was blocked for (\d+\.\d+) seconds")
@@ -107,7 +110,14 @@ class TriggererOnly(LocalAirflow):
 
     def started(self) -> int:
         """How many triggers have said that they start: each has a log of its own."""
-        return sum(1 for _ in (self.home / "logs").rglob("*.trigger.*.log"))
+        return sum(1 for _ in self._task_logs())
+
+    def written(self) -> int:
+        """How many bytes stand in the logs of the tasks."""
+        return sum(path.stat().st_size for path in self._task_logs())
+
+    def _task_logs(self) -> Iterator[Path]:
+        return (self.home / "logs").rglob("*.trigger.*.log")
 
     def deferred(self) -> int:
         with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=60) as base:
@@ -145,7 +155,7 @@ def observe(airflow: TriggererOnly, number: int, patience: float) -> dict[str, A
     while (started := airflow.started()) < number and time.monotonic() - began < patience:
         time.sleep(1)
     all_started = time.monotonic() - began
-    time.sleep(SETTLE_SECONDS)
+    settle(airflow)
     runner = airflow.runner()
     supervisor = psutil.Process(runner.ppid())
     mark = len(airflow.component_log("triggerer", 10**6))
@@ -169,6 +179,15 @@ def observe(airflow: TriggererOnly, number: int, patience: float) -> dict[str, A
         "warnings_steady": len(blocked_later),
         "worst_steady": max(blocked_later, default=0.0),
     }
+
+
+def settle(airflow: TriggererOnly) -> None:
+    """Wait until all has been looked at once, and what there is to say about it is written."""
+    time.sleep(SETTLE_SECONDS)
+    until, known = time.monotonic() + LONGEST_SETTLE, -1
+    while (written := airflow.written()) != known and time.monotonic() < until:
+        known = written
+        time.sleep(5)
 
 
 def _busy(before: Any, after: Any) -> float:
