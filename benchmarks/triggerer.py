@@ -33,7 +33,8 @@ SETTLE_SECONDS = 45.0
 """From the last start to the measurement: by then each task has been looked at once."""
 
 LONGEST_SETTLE = 240.0
-"""What was seen by then is written into the tasks' logs, which takes the supervisor its time; measured is what follows."""
+"""What was seen by then is written into the tasks' logs, which takes the supervisor its time; measured is what
+follows."""
 
 WINDOW_SECONDS = 30.0
 BLOCKED = re.compile(r"async thread was blocked for (\d+\.\d+) seconds")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TypeAlias
 
 from airflow_provider_wan.client.tasks import TaskHandle
@@ -27,6 +28,21 @@ class Page:
 
 Ask: TypeAlias = Query | Page
 
+Place: TypeAlias = tuple[float, str]
+"""Where a task stands in the order of submission."""
+
+
+class Standing(Enum):
+    """Where a task is thought to be in the vendor's queue."""
+
+    WAITING = auto()
+    """In it, for all that is known."""
+    GUESSED = auto()
+    """Out of it, because another one has made room."""
+    BEGUN = auto()
+    """Out of it, or at no place that tells of the others."""
+    ENDED = auto()
+
 
 @dataclass(eq=False, slots=True)
 class Entry:
@@ -34,6 +50,7 @@ class Entry:
 
     :param not_before: its result may be fetched from then on.
     :param made: when it was submitted.
+    :param looked: when it was last seen not ended; at first, when the wait began.
     :param due: when the next look at it is worth a query.
     """
 
@@ -42,17 +59,20 @@ class Entry:
     profile: str
     not_before: float
     made: float
+    looked: float
     due: float
+    may_end: float = 0.0
+    """The earliest moment at which it can have ended, as far as is known."""
     queued: float = math.inf
     """The time under which it stands in the heap, never later than ``due``; infinity when it does not."""
     submitted: float = field(init=False)
     """Unix seconds."""
+    place: Place = field(init=False)
     starts: float = field(init=False)
     """The earliest moment at which it can have begun to run, as far as is known."""
-    looked: float | None = None
-    """When it was last seen not ended."""
-    is_queued_there: bool | None = None
-    """Whether the vendor still had it in its queue when last seen; ``None`` until it tells."""
+    standing: Standing = Standing.WAITING
+    is_seen: bool = False
+    """Whether it has been seen not ended."""
     is_ended: bool = False
     """The list shows that it has ended; its result is still to be fetched."""
     is_urgent: bool = False
@@ -63,3 +83,4 @@ class Entry:
     def __post_init__(self) -> None:
         self.starts = self.made
         self.submitted = self.handle.submitted_at.timestamp()
+        self.place = self.submitted, self.handle.task_id

@@ -1,7 +1,7 @@
 """What the shared poller asks next: pure decisions over the waiters, the clock and the answers.
 
 Times are seconds of any clock that only moves forward; the driver in ``polling`` owns the I/O. The parts: ``pace``
-(how fast), ``sweeps`` (the task list), ``runtimes`` (what is learnt); here is who is asked, and when.
+(how fast), ``sweeps`` (the task list), ``queues`` and ``runtimes`` (what is learnt); here is who is asked, and when.
 """
 
 from __future__ import annotations
@@ -10,25 +10,21 @@ import heapq
 import math
 import random
 from collections import deque
-from datetime import datetime
 
-from airflow_provider_wan.client.asks import Ask, Entry, Page, Query
+from airflow_provider_wan.client.asks import Ask, Entry, Page, Query, Standing
 from airflow_provider_wan.client.errors import WanAuthError, WanError, WanQuotaError, WanRequestError
 from airflow_provider_wan.client.pace import Pace
-from airflow_provider_wan.client.runtimes import LONGEST, Queues, Runtimes
+from airflow_provider_wan.client.queues import Queues
+from airflow_provider_wan.client.runtimes import LONGEST, Runtimes
 from airflow_provider_wan.client.sweeps import MISSES_ALLOWED, Sweeps
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask
 from airflow_provider_wan.client.vendors.base import TaskPage
 
-TYPICAL_LEAST = 60.0
-"""Seconds: the vendors speak of one to five minutes; believed until something is learnt."""
-
-COLD_INTERVALS = 4
-COLD_INTERVALS_LISTED = 2
-"""But the first look comes after so many intervals at most, earlier where the list makes it cheap."""
-
 CYCLE = 0.9
 """Intervals from one sweep to the next: the results that it finds take some time of their own to fetch."""
+
+BUSY = 0.5
+"""Seconds: while the known results take longer to fetch, no page is asked for. To know of more helps nobody."""
 
 PROBE_CYCLES = 16
 """Sweeps after which tasks that the list did not show are looked for in it again."""
@@ -36,8 +32,11 @@ PROBE_CYCLES = 16
 GUEST_TURNS = 3
 """Of the requests, one in so many is a guest's while there are both guests and tasks to ask for."""
 
-QUEUE_CAUTION = 0.7
-"""Fraction of the expected time in the vendor's queue after which a task is looked at again."""
+PATIENCE = 10_800.0
+"""Seconds: what others tell of a queued task is believed no longer without a look at itself."""
+
+FRESH_INTERVALS = 2
+"""Beyond the time that it takes to run, one that is queued speaks for those behind it for so many intervals."""
 
 __all__ = ["Ask", "Page", "Query", "Schedule"]
 
@@ -55,7 +54,7 @@ class Schedule:
         self._pace = Pace(rate, self._rng)
         self._sweeps = Sweeps(self._put_off, self._rng) if can_list else None
         self._runtimes = Runtimes()
-        self._queues = Queues()
+        self._queues = Queues(self._rng)
         self._entries: dict[str, Entry] = {}
         self._asked: set[str] = set()
         self._heap: list[tuple[float, int, Entry]] = []
@@ -84,27 +83,25 @@ class Schedule:
             known.interval = min(known.interval, interval)
             self._put_off(known, min(known.due, now + interval))
             return
-        entry = Entry(handle, interval, profile, not_before=now + interval, made=now - age, due=now)
+        entry = Entry(handle, interval, profile, not_before=now + interval, made=now - age, looked=now, due=now)
+        self._queues.join(entry)
         self._entries[handle.task_id] = entry
+        entry.may_end = entry.made + self._least(entry)
         # Spread, because after a restart everybody comes at once.
         self._put_off(entry, now + max(interval, self._least(entry) - age) + self._rng.uniform(0.0, interval))
-        self._next_cycle = min(self._next_cycle, now + interval)
+        if self._sweeps:
+            self._next_cycle = min(self._next_cycle, now + interval)
 
     def _least(self, entry: Entry) -> float:
         """Return the seconds such a task runs at least."""
-        learnt = self._runtimes.least(entry.profile)
-        if learnt is not None:
-            return learnt
-        is_listed = self._sweeps is not None and len(self._entries) > 2
-        intervals = COLD_INTERVALS_LISTED if is_listed else COLD_INTERVALS
-        return max(0.0, min(TYPICAL_LEAST, intervals * entry.interval) - 0.5 * entry.interval)
+        return self._runtimes.least(entry, is_cheap=self._sweeps is not None and len(self._entries) > 2)
 
     def remove(self, task_id: str) -> None:
         """Let a task go."""
         entry = self._entries.pop(task_id, None)
         if entry is None:
             return
-        self._see_queued(entry, False)
+        self._queues.leave(entry)
         if self._sweeps:
             self._sweeps.forget(task_id)
         if not self._entries:
@@ -139,8 +136,8 @@ class Schedule:
         wait = self._pace.wait(now)
         if wait > 0:
             return wait
-        if now >= self._next_cycle:
-            self._begin_cycle(now)
+        if self._sweeps and self._entries and now >= self._next_cycle:
+            self._begin_cycle(self._sweeps, now)
         ask = self._pick(now)
         if ask is None:
             return max(0.0, self._next_moment() - now)
@@ -153,29 +150,48 @@ class Schedule:
         """Take last looks first, then pages (few, and they tell of many), then results, then who is due longest."""
         if last_look := self._first_of(self._urgent):
             return Query(last_look.handle)
-        if self._sweeps and self._sweeps.next_page() <= now:
-            return self._sweeps.take_page()
+        sweeps = self._sweeps if self._sweeps and self._sweeps.next_page() <= now else None
+        if sweeps and len(self._results) * self._pace.spacing < BUSY:
+            return sweeps.take_page(now)
         self._turn += 1
         if self._turn % GUEST_TURNS == 0 and (guest := self._next_guest()):
             return guest
         if result := self._first_of(self._results):
             return Query(result.handle)
+        if sweeps:
+            return sweeps.take_page(now)
+        return self._pick_single(now) or self._next_guest()
+
+    def _pick_single(self, now: float) -> Ask | None:
         while self._heap and self._heap[0][0] <= now:
             entry = heapq.heappop(self._heap)[2]
             entry.queued = math.inf
             if not self._is_open(entry):
                 # Its query is under way (the answer puts it back), or it has been let go.
                 continue
-            if entry.due <= now:
+            if entry.due <= now and not self._is_behind_others(entry, now):
                 return Query(entry.handle)
             self._push(entry)
-        return self._next_guest()
+            # A list shows the others anyway.
+            scout = None if self._sweeps else self._queues.scout(entry, now)
+            if scout and self._is_open(scout) and now >= scout.not_before:
+                return Query(scout.handle)
+        return None
 
     def _next_guest(self) -> Ask | None:
         ask = next(iter(self._guests), None)
         if ask is not None:
             del self._guests[ask]
         return ask
+
+    def _is_behind_others(self, entry: Entry, now: float) -> bool:
+        """Put a task off whose turn in the vendor's queue cannot have come, as far as others tell."""
+        until = entry.looked + PATIENCE
+        if entry.standing is not Standing.WAITING or entry.failures or now >= until:
+            return False
+        entry.may_end = self._may_end(entry, now)
+        entry.due = min(max(entry.due, entry.may_end), until)
+        return entry.due > now
 
     def _first_of(self, line: deque[Entry]) -> Entry | None:
         while line:
@@ -192,26 +208,21 @@ class Schedule:
         due = self._heap[0][0] if self._heap else math.inf
         return min(due, self._next_cycle, self._sweeps.next_page() if self._sweeps else math.inf)
 
-    def _begin_cycle(self, now: float) -> None:
+    def _begin_cycle(self, sweeps: Sweeps, now: float) -> None:
         cycle = CYCLE * min(entry.interval for entry in self._entries.values())
-        self._next_cycle = now + cycle
-        if self._sweeps is None:
-            return
-        if self._sweeps.is_under_way:
+        if sweeps.is_under_way:
             # It is late; the next one follows at its heels.
             self._next_cycle = now + cycle / 20
             return
-        if len(self._results) * self._pace.spacing > cycle:
-            # Known results wait for the budget already; to know of more helps nobody.
-            return
+        self._next_cycle = now + sweeps.seconds(cycle)
         soon = now + cycle
         ripe = [
             entry
             for task_id, entry in self._entries.items()
-            if entry.due <= soon and not entry.is_ended and task_id not in self._asked and self._may_show(entry)
+            if entry.may_end <= soon and not entry.is_ended and task_id not in self._asked and self._may_show(entry)
         ]
         self._cycles += 1
-        self._sweeps.begin(ripe, now, cycle)
+        sweeps.begin(ripe, now, cycle)
 
     def _may_show(self, entry: Entry) -> bool:
         """Whether the list can be expected to show a task; one that it did not show gets another chance at times."""
@@ -226,6 +237,7 @@ class Schedule:
             if self._sweeps and isinstance(answer, TaskPage):
                 for shown, row in self._sweeps.answered(ask, answer, self._entries, now):
                     self._take_row(shown, row, now)
+                self._next_cycle = min(self._next_cycle, self._sweeps.next_sweep())
             return
         self._asked.discard(ask.handle.task_id)
         entry = self._entries.get(ask.handle.task_id)
@@ -234,8 +246,8 @@ class Schedule:
         entry.is_ended = entry.is_urgent = False
         entry.failures = 0
         if answer.status.is_ended:
-            self._learn(entry, answer, now)
-            self._see_queued(entry, False)
+            self._runtimes.learn(entry, answer, self._least(entry), now)
+            self._see(entry, answer.status, now)
             self._put_off(entry, now + entry.interval)
         else:
             self._put_off(entry, self._next_look(entry, answer, now))
@@ -269,6 +281,7 @@ class Schedule:
             if entry.is_ended:
                 return
             entry.is_ended = True
+            self._see(entry, row.status, now)
             if now >= entry.not_before:
                 # The time below only matters if the query is lost on its way.
                 self._put_off(entry, now + entry.interval)
@@ -280,37 +293,28 @@ class Schedule:
 
     def _next_look(self, entry: Entry, task: VideoTask, now: float) -> float:
         """Return when a task that has not ended is worth another look."""
-        entry.looked = now
-        wait = entry.interval
         if task.status is TaskStatus.PENDING:
             # It has its whole run before it, and whoever is ahead of it in the queue.
             entry.starts = now
-            self._see_queued(entry, True)
-            expected = self._queues.expected(entry.handle.model, entry.submitted, now)
-            wait = max(wait, min(LONGEST, QUEUE_CAUTION * expected))
-        else:
-            self._see_queued(entry, False)
-            if task.started_at and task.submitted_at:
-                entry.starts = max(entry.starts, entry.made + _seconds(task.submitted_at, task.started_at))
-        return max(now + wait, min(now + LONGEST, entry.starts + self._least(entry)))
+        elif task.started_at and task.submitted_at:
+            entry.starts = max(entry.starts, entry.made + (task.started_at - task.submitted_at).total_seconds())
+        entry.looked, entry.is_seen = now, True
+        self._see(entry, task.status, now)
+        entry.may_end = self._may_end(entry, now)
+        return max(now + entry.interval, entry.may_end)
 
-    def _see_queued(self, entry: Entry, is_queued: bool) -> None:
-        if is_queued != bool(entry.is_queued_there):
-            move = self._queues.join if is_queued else self._queues.leave
-            move(entry.handle.model, entry.submitted)
-        entry.is_queued_there = is_queued
+    def _see(self, entry: Entry, status: TaskStatus, now: float) -> None:
+        """Take a task's state for what it tells of others."""
+        for other in self._queues.see(entry, status, now):
+            other.may_end = self._may_end(other, now)
+            # A sweep that comes before spares the query.
+            soonest = now + other.interval if self._sweeps else now
+            self._put_off(other, max(soonest, other.may_end) + self._rng.uniform(0.0, other.interval))
 
-    def _learn(self, entry: Entry, task: VideoTask, now: float) -> None:
-        self._queues.ended(entry.handle.model, now)
-        if task.status is not TaskStatus.SUCCEEDED:
-            return
-        was_queued = entry.is_queued_there is not None
-        began = task.started_at or (None if was_queued else task.submitted_at)
-        if began is not None and task.finished_at is not None:
-            self._runtimes.learn(entry.profile, _seconds(began, task.finished_at))
-        elif entry.looked is not None:
-            # The vendor tells no times: it ended between the last two looks.
-            self._runtimes.learn(entry.profile, (entry.looked + now) / 2 - entry.starts)
+    def _may_end(self, entry: Entry, now: float) -> float:
+        least = self._least(entry)
+        begins = self._queues.begins(entry, now, least + FRESH_INTERVALS * entry.interval)
+        return min(now + LONGEST, begins + least)
 
     # -- the line -------------------------------------------------------------------------------------
 
@@ -324,7 +328,3 @@ class Schedule:
         self._order += 1
         entry.queued = entry.due
         heapq.heappush(self._heap, (entry.due, self._order, entry))
-
-
-def _seconds(begin: datetime, end: datetime) -> float:
-    return (end - begin).total_seconds()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from airflow_provider_wan.client.asks import Entry, Page
+from airflow_provider_wan.client.runtimes import Yields
 from airflow_provider_wan.client.tasks import VideoTask
 from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage
 
@@ -35,17 +36,22 @@ FORGETTING = 0.93
 ADVANTAGE = 0.75
 """A sweep is worth at most so many requests per task looked at: finished ones cost a query all the same."""
 
+WORTH = 10.0
+"""Ends that a page is to bring, for it costs a request as each of them does: so fast sweeps follow one another."""
+
+QUICKEST = 0.25
+"""But no sweep takes less than this fraction of a cycle."""
+
 
 @dataclass(eq=False)
 class _Sweep:
     wanted: TaskFilter
     unseen: dict[str, Entry]
-    cycle: float
-    began: float
     window: float
+    next_page: float
     todo: deque[int] = field(default_factory=lambda: deque([1]))
-    next_page: float = 0.0
-    step: float = 0.0
+    asked: float = 0.0
+    """When the last page was asked for."""
     pages: int = 1
     outstanding: int = 0
     found: int = 0
@@ -67,14 +73,27 @@ class Sweeps:
         self._fruitless = 0
         self._rest = 0
         self._margins = _Margins()
+        self._yields = Yields()
+        self._began = self._cycle = 0.0
 
     @property
     def is_under_way(self) -> bool:
         """Whether a sweep has begun and not ended."""
         return self._sweep is not None
 
+    def seconds(self, cycle: float) -> float:
+        """Return what a sweep is to take: a ``cycle``, or less where each page brings many ends."""
+        return min(cycle, max(QUICKEST * cycle, WORTH / max(self._yields.per_second, 1e-9)))
+
+    def next_sweep(self) -> float:
+        """Return when the next sweep is to begin, by what the last one showed."""
+        return self._began + self.seconds(self._cycle)
+
     def begin(self, ripe: list[Entry], now: float, cycle: float) -> None:
-        """Begin a sweep for the ``ripe`` entries if it costs fewer requests than asking for each."""
+        """Begin a sweep for the ``ripe`` entries if it costs fewer requests than asking for each.
+
+        :param cycle: seconds that it may take.
+        """
         self._foreign *= FORGETTING
         if self._rest > 0:
             self._rest -= 1
@@ -94,7 +113,9 @@ class Sweeps:
             page_size=PAGE_SIZE,
         )
         unseen = {entry.handle.task_id: entry for entry in chosen}
-        self._sweep = _Sweep(wanted, unseen, cycle, now, until - since, next_page=now)
+        self._yields.turn()
+        self._sweep = _Sweep(wanted, unseen, until - since, next_page=now)
+        self._began, self._cycle = now, cycle
         for entry in chosen:
             # The sweep has a cycle to find it; a query in the meantime would be a waste.
             self._put_off(entry, max(entry.due, now + cycle * self._rng.uniform(1.2, 1.8)))
@@ -118,13 +139,14 @@ class Sweeps:
         """Return when the next page is to be asked for; infinity when there is none."""
         return self._sweep.next_page if self._sweep and self._sweep.todo else math.inf
 
-    def take_page(self) -> Page:
+    def take_page(self, now: float) -> Page:
         """Return the page that is due."""
         sweep = self._sweep
         if sweep is None:
             raise RuntimeError("no sweep is under way")
         sweep.outstanding += 1
-        sweep.next_page += sweep.step
+        sweep.asked = now
+        self._space(sweep)
         return Page(sweep.wanted, sweep.todo.popleft())
 
     def answered(
@@ -136,6 +158,7 @@ class Sweeps:
             return []
         sweep.outstanding -= 1
         rows = [(entry, row) for row in page.tasks if (entry := entries.get(row.task_id))]
+        self._yields.learn(ask.number, sum(row.status.is_ended and not entry.is_ended for entry, row in rows), now)
         for entry, row in rows:
             sweep.unseen.pop(row.task_id, None)
             entry.misses = 0
@@ -146,6 +169,7 @@ class Sweeps:
         elif page.next_page is not None and ask.number == sweep.pages and sweep.pages < MAX_PAGES:
             sweep.pages += 1
             sweep.todo.append(sweep.pages)
+        self._space(sweep)
         if not sweep.unseen:
             sweep.todo.clear()
         if self._sweep is sweep and not sweep.todo and sweep.outstanding == 0:
@@ -162,12 +186,13 @@ class Sweeps:
         self._size = max(1, len(page.tasks))
         sweep.pages = max(2, min(MAX_PAGES, math.ceil(total / self._size)))
         if sweep.pages - 1 > len(sweep.unseen):
-            self._give_up(sweep, now=sweep.began)
+            self._give_up(sweep, now=self._began)
             return
-        # Spread, because what each page shows to be finished is fetched at once: one burst would queue.
-        sweep.step = sweep.cycle / sweep.pages
-        sweep.next_page = sweep.began + sweep.step
         sweep.todo.extend(range(2, sweep.pages + 1))
+
+    def _space(self, sweep: _Sweep) -> None:
+        # Spread, because what each page shows to be finished is fetched at once: one burst would queue.
+        sweep.next_page = sweep.asked + self.seconds(self._cycle) / sweep.pages
 
     def failed(self, ask: Page, now: float) -> None:
         """Take the failure of a page: it is asked for again, some times."""
@@ -215,6 +240,7 @@ class Sweeps:
         self._singly(late, now)
 
     def _repose(self) -> None:
+        self._yields = Yields()
         self._fruitless += 1
         self._rest = min(LONGEST_REST, 2**self._fruitless)
 

@@ -14,7 +14,7 @@ KNOWN: dict[str, tuple[str, str, str, str]] = {
     "HttpSensor": ("http_provider", "Sensor", "dashscope", "deferrable `HttpSensor`, then an `HttpOperator`"),
     "HttpEvent": ("http_provider", "Event", "dashscope", "`HttpEventTrigger` each: async calls, a response check"),
     "wan": ("ours", "TaskTriggers", "dashscope", "`WanTaskTrigger` each, on the shared poller, with task list"),
-    "wan, 19/s": ("ours", "TaskTriggers", "dashscope", "the same with `queries_per_second` at 19 instead of 15"),
+    "wan, 19/s": ("ours", "TaskTriggers", "dashscope", "the same with `queries_per_second` at 19 instead of 17"),
     "wan, no list": ("ours", "TaskTriggers", "gccai", "the same at a vendor without a task list"),
     "wan batch": ("ours", "BatchTrigger", "dashscope", "one `WanBatchTrigger` for all"),
     "floor": ("floor", "Sleepers", "dashscope", "triggers that sleep: what the machine and asyncio cost"),
@@ -37,5 +37,5 @@ def meaning_of(name: str) -> str:
 
 
 def budget_of(name: str) -> int:
-    """Queries per second of the contender's `wan` connection; the vendor allows 20, DashScope's default is 15."""
-    return 19 if name.endswith("19/s") else 15
+    """Queries per second of the contender's `wan` connection; the vendor allows 20, DashScope's default is 17."""
+    return 19 if name.endswith("19/s") else 17

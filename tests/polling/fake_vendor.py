@@ -20,8 +20,10 @@ from airflow_provider_wan.client.errors import (
 )
 from airflow_provider_wan.client.schedule import Ask, Query
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask
+from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage
 
+BUDGET = vendor_of("dashscope").queries_per_second
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -32,11 +34,17 @@ class World:
     tasks: int = 100
     seed: int = 0
     interval: float = 15.0
-    rate: float = 15.0
+    rate: float = BUDGET
     run: tuple[float, float] = (60.0, 120.0)
     submits_per_second: float | None = None
     """``None``: all are submitted, and waited for, at once."""
     running_limit: int | None = None
+    slow_start: float = 0.0
+    """Seconds that pass until a free place is taken."""
+    shared: float = 0.0
+    """This part of the tasks in the vendor's queue is not ours."""
+    order: str = "first in"
+    """Which of the queued tasks begins next: the first in, the last in, or any."""
     latency: tuple[float, float] = (0.12, 0.18)
     vendor_limit: int = 20
     has_list: bool = True
@@ -90,14 +98,22 @@ class FakeVendor:
 
     def _submit(self) -> None:
         world = self.world
-        slots = [0.0] * (world.running_limit or 0)
-        for number in range(world.tasks):
-            at = number / (world.submits_per_second or 10_000.0)
-            start = max(at, heapq.heappop(slots)) if slots else at
+        times = [number / (world.submits_per_second or 10_000.0) for number in range(world.tasks)]
+        slots = [0.0] * (world.running_limit or world.tasks)
+        queue: deque[int] = deque()
+        arrived = 0
+        for _ in times:
+            free = heapq.heappop(slots)
+            start = max(free + world.slow_start if free else 0.0, times[queue[0] if queue else arrived])
+            while arrived < world.tasks and times[arrived] <= start:
+                queue.append(arrived)
+                arrived += 1
+            number = self._next_of(queue)
             end = start + self.rng.uniform(*world.run)
-            if world.running_limit:
-                heapq.heappush(slots, end)
-            self.tasks[f"task-{number:05}"] = Fate(f"task-{number:05}", at, start, end)
+            heapq.heappush(slots, end)
+            is_ours = not world.shared or self.rng.random() >= world.shared
+            self.tasks[f"task-{number:05}"] = Fate(f"task-{number:05}", times[number], start, end, is_ours)
+        self.tasks = dict(sorted(self.tasks.items()))
         horizon = max(fate.ended for fate in self.tasks.values())
         if world.foreign_per_second:
             at, number = -7200.0, 0
@@ -105,6 +121,11 @@ class FakeVendor:
                 at += self.rng.expovariate(world.foreign_per_second)
                 self.tasks[f"foreign-{number}"] = Fate(f"foreign-{number}", at, at, at + 90.0, is_ours=False)
                 number += 1
+
+    def _next_of(self, queue: deque[int]) -> int:
+        if self.world.order == "any":
+            queue.rotate(-self.rng.randrange(len(queue)))
+        return queue.pop() if self.world.order == "last in" else queue.popleft()
 
     def answer(self, ask: Ask, now: float) -> VideoTask | TaskPage | WanError:
         """Return what the vendor says to ``ask`` when it arrives at ``now``."""

@@ -82,7 +82,7 @@ class Simulation:
         self.world = world
         self.vendor = vendor or FakeVendor(world)
         self.schedule = Schedule(world.rate, world.has_list, random.Random(world.seed + 1))
-        self.report = Report(world.tasks)
+        self.report = Report(sum(fate.is_ours for fate in self.vendor.tasks.values()))
         self.now = 0.0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
@@ -222,7 +222,7 @@ def table() -> None:
             for what in ({}, {"submits_per_second": 5.0}, {"running_limit": 25}, {"running_limit": 5}):
                 if count == 10_000 and "running_limit" in what:
                     continue
-                rate = 15.0 if has_list else 8.0
+                rate = vendor_of("dashscope" if has_list else "gccai").queries_per_second
                 report = simulate(tasks=count, has_list=has_list, tells_times=has_list, rate=rate, **what)
                 print(f"{'list' if has_list else 'none'} {count:>6} {what or ''!s:<28} {report}", flush=True)
 

@@ -7,8 +7,9 @@ import heapq
 import math
 import random
 from datetime import timedelta
+from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -23,12 +24,12 @@ from airflow_provider_wan.client.errors import (
 )
 from airflow_provider_wan.client.pace import LONGEST_PAUSE, MAX_IN_FLIGHT
 from airflow_provider_wan.client.runtimes import LONGEST
-from airflow_provider_wan.client.schedule import GUEST_TURNS, Ask, Page, Query, Schedule
+from airflow_provider_wan.client.schedule import GUEST_TURNS, PATIENCE, Ask, Page, Query, Schedule
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
 from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage
 
 from .fake_vendor import EPOCH
-from .simulation import busiest_second
+from .simulation import busiest_second, simulate
 
 LATENCY = 0.2
 TIME_OUT = 30.0
@@ -216,3 +217,25 @@ TestPolling = Polling.TestCase
 TestPolling.settings = settings(
     max_examples=50, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+
+@given(
+    tasks=st.integers(1, 60),
+    running_limit=st.integers(1, 10),
+    longest_run=st.sampled_from([60.0, 600.0, 3000.0]),
+    order=st.sampled_from(["first in", "last in", "any"]),
+    shared=st.sampled_from([0.0, 0.5]),
+    interval=st.sampled_from(INTERVALS),
+    rate=st.sampled_from([1.0, 8.0]),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=50, deadline=None)
+def test_no_waiter_goes_without_an_answer_of_its_own_for_longer_than_patience(
+    longest_run: float, interval: float, rate: float, tasks: int, **world: Any
+) -> None:
+    """Whatever is concluded from the states of others."""
+    report = simulate(
+        has_list=False, tells_times=False, run=(30.0, longest_run), interval=interval, rate=rate, tasks=tasks, **world
+    )
+    assert report.lost == 0
+    assert report.longest_silence <= PATIENCE + 2 * interval + tasks / rate
