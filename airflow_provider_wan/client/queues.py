@@ -22,10 +22,6 @@ ENOUGH = 5
 SPREAD = 2.0
 """Standard deviations by which the queue may be faster than it was."""
 
-REASONING = 150.0
-FRONT = 8
-"""Seconds after a look at one of the first for which the ends alone tell who begins: others may share the queue."""
-
 DOUBTS_ALLOWED = 4
 """Tasks that were not found where the order has them; each one that was makes up for one."""
 
@@ -69,12 +65,9 @@ class Queues:
         others = line.see_begun(entry, now)
         return others + line.see_end(entry, now) if status.is_ended else others
 
-    def begins(self, entry: Entry, now: float, validity: float) -> float:
-        """Return the earliest moment at which a task can have begun.
-
-        :param validity: seconds for which the state of another one counts.
-        """
-        return self._lines[entry.handle.model].begins(entry, now, validity)
+    def begins(self, entry: Entry, now: float) -> float:
+        """Return the earliest moment at which a task can have begun."""
+        return self._lines[entry.handle.model].begins(entry, now)
 
     def scout(self, entry: Entry, now: float) -> Entry | None:
         """Return a task of the same queue to look at whatever is known of it; nothing, most of the time."""
@@ -96,7 +89,6 @@ class _Line:
         self._early: deque[tuple[Entry, float]] = deque()
         """Those seen begun before an end that made room for them, and when."""
         self._ends: deque[float] = deque(maxlen=REMEMBERED)
-        self._proven = -math.inf
         self._doubts = 0
         self._next_scout = 0.0
 
@@ -133,20 +125,13 @@ class _Line:
             doubts += 1
         elif entry.standing is Standing.WAITING:
             self._mark(entry.place, now)
-            if wrong:
-                self._proven = -math.inf
-            elif self._index(entry) - self._front() < FRONT:
-                self._proven = now
         return self._doubt(doubts)
 
     def _doubt(self, doubts: int) -> list[Entry]:
         was_ordered = self._is_ordered
+        # Not more, so that an order that shows is found again.
         self._doubts = min(2 * DOUBTS_ALLOWED, self._doubts + doubts)
-        if not was_ordered or self._is_ordered:
-            return []
-        # Nobody speaks for others until the order has been seen as often again.
-        self._doubts = 2 * DOUBTS_ALLOWED
-        return list(self.waiting)
+        return list(self.waiting) if was_ordered and not self._is_ordered else []
 
     def see_begun(self, entry: Entry, now: float) -> list[Entry]:
         """Note that it has begun, and so have all before it."""
@@ -155,8 +140,6 @@ class _Line:
         passed = bisect_right(self._marks, entry.place, key=_at)
         if entry.standing is Standing.WAITING and passed:
             self._early.append((entry, now))
-            if self._is_ordered:
-                entry.starts = max(entry.starts, self._queued_at(entry))
         if entry.standing is Standing.GUESSED or passed:
             self._doubts = max(0, self._doubts - 1)
         self.move(entry, Standing.BEGUN)
@@ -190,8 +173,7 @@ class _Line:
                 return [other] if other.standing is Standing.BEGUN and entry.looked <= seen else []
         following = self.waiting[front]
         self._guess(following, max(self._queued_at(following), (entry.looked + now) / 2))
-        if now - self._proven < REASONING:
-            self._mark(following.place, following.starts)
+        self._mark(following.place, following.starts)
         return [following]
 
     def _guess(self, entry: Entry, starts: float) -> None:
@@ -208,13 +190,13 @@ class _Line:
 
     # -- what follows from it -------------------------------------------------------------------------
 
-    def begins(self, entry: Entry, now: float, validity: float) -> float:
+    def begins(self, entry: Entry, now: float) -> float:
         """Return the earliest moment at which it can have begun."""
         if entry.standing is not Standing.WAITING or not self._is_ordered:
             return entry.starts
         begins = max(entry.starts, self._queued_at(entry))
         ahead = self._index(entry) - self._front()
-        if ahead <= 0 or now - begins > validity:
+        if ahead <= 0:
             return begins
         fewest = max(0.0, ahead - SPREAD * math.sqrt(ahead))
         return max(begins, now + fewest * self._seconds_each(now))

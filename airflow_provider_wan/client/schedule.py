@@ -35,9 +35,6 @@ GUEST_TURNS = 3
 PATIENCE = 10_800.0
 """Seconds: what others tell of a queued task is believed no longer without a look at itself."""
 
-FRESH_INTERVALS = 2
-"""Beyond the time that it takes to run, one that is queued speaks for those behind it for so many intervals."""
-
 __all__ = ["Ask", "Page", "Query", "Schedule"]
 
 
@@ -186,11 +183,10 @@ class Schedule:
 
     def _is_behind_others(self, entry: Entry, now: float) -> bool:
         """Put a task off whose turn in the vendor's queue cannot have come, as far as others tell."""
-        until = entry.looked + PATIENCE
-        if entry.standing is not Standing.WAITING or entry.failures or now >= until:
+        if entry.standing is not Standing.WAITING:
             return False
         entry.may_end = self._may_end(entry, now)
-        entry.due = min(max(entry.due, entry.may_end), until)
+        entry.due = max(entry.due, min(entry.may_end, entry.looked + PATIENCE))
         return entry.due > now
 
     def _first_of(self, line: deque[Entry]) -> Entry | None:
@@ -312,9 +308,7 @@ class Schedule:
             self._put_off(other, max(soonest, other.may_end) + self._rng.uniform(0.0, other.interval))
 
     def _may_end(self, entry: Entry, now: float) -> float:
-        least = self._least(entry)
-        begins = self._queues.begins(entry, now, least + FRESH_INTERVALS * entry.interval)
-        return min(now + LONGEST, begins + least)
+        return min(now + LONGEST, self._queues.begins(entry, now) + self._least(entry))
 
     # -- the line -------------------------------------------------------------------------------------
 

@@ -39,9 +39,6 @@ ADVANTAGE = 0.75
 WORTH = 10.0
 """Ends that a page is to bring, for it costs a request as each of them does: so fast sweeps follow one another."""
 
-QUICKEST = 0.25
-"""But no sweep takes less than this fraction of a cycle."""
-
 
 @dataclass(eq=False)
 class _Sweep:
@@ -83,7 +80,7 @@ class Sweeps:
 
     def seconds(self, cycle: float) -> float:
         """Return what a sweep is to take: a ``cycle``, or less where each page brings many ends."""
-        return min(cycle, max(QUICKEST * cycle, WORTH / max(self._yields.per_second, 1e-9)))
+        return min(cycle, WORTH / max(self._yields.per_second, 1e-9))
 
     def next_sweep(self) -> float:
         """Return when the next sweep is to begin, by what the last one showed."""

@@ -60,8 +60,8 @@ def test_order_is_found_again_in_a_queue_that_others_share(part: float) -> None:
     report = simulate(tasks=int(300 / (1 - part)), running_limit=5, shared=part, **UNLISTED)
     assert is_sound(report)
     assert report.per_video <= 10.0
-    assert report.mean <= INTERVAL
-    assert max(report.late) <= 8 * INTERVAL
+    assert report.mean <= INTERVAL - 3
+    assert max(report.late) <= 7 * INTERVAL
 
 
 def test_vendor_that_hesitates_to_begin_the_next_task_is_not_taken_for_disorder() -> None:
@@ -101,6 +101,28 @@ def test_queue_that_empties_at_once_is_noticed_from_its_front() -> None:
     assert is_sound(report)
     # A look at the front comes each minute or so; then each answer leads on to the next.
     assert max(report.late) <= 60.0 + 4 * INTERVAL + 300 / UNLISTED["rate"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_queue_that_is_gone_is_not_believed_in_for_long(seed: int) -> None:
+    def vanish(fates: list[Fate]) -> None:
+        for number, fate in enumerate(fates):
+            run = fate.ended - fate.started
+            fate.started = max(fate.submitted, min(8.0 * number, 800.0))
+            fate.ended = fate.started + run
+
+    # One begins each 8 seconds while one is made each 4; after 800 seconds there is room for all.
+    report = altered(vanish, tasks=500, submits_per_second=0.25, seed=seed)
+    assert is_sound(report)
+    assert report.per_video <= 4.0
+    assert report.mean <= 2 * INTERVAL
+    assert max(report.late) <= 9 * INTERVAL
+
+
+def test_scouts_are_not_sent_twice() -> None:
+    # The simulation asserts that a task is not asked about while a query for it is under way: here it mostly is.
+    report = simulate(tasks=20, running_limit=1, latency=(150.0, 200.0), **UNLISTED)
+    assert is_sound(report)
 
 
 def test_patience_with_what_others_tell_has_an_end() -> None:
