@@ -22,6 +22,9 @@ def faults_section(data: dict[str, Any]) -> str:
         for reason, count in row["reasons"].items()
         if row["way"].startswith("wan")
     ]
+    reasons += [
+        f"- {row['fault']}, {row['way']}, measured again: {row['again']}" for row in data["rows"] if "again" in row
+    ]
     return "\n\n".join(
         [
             "## Paid and delivered under faults",
