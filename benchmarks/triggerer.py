@@ -33,8 +33,7 @@ SETTLE_SECONDS = 45.0
 """From the last start to the measurement: by then each task has been looked at once."""
 
 LONGEST_SETTLE = 240.0
-"""What was seen by then is written into the tasks' logs, which takes the supervisor its time; measured is what
-follows."""
+"""By then what was seen stands in the tasks' logs, too, which takes the supervisor its time."""
 
 WINDOW_SECONDS = 30.0
 BLOCKED = re.compile(r"async thread was blocked for (\d+\.\d+) seconds")

@@ -13,7 +13,6 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from weakref import WeakKeyDictionary
 
@@ -63,12 +62,26 @@ class Poller:
         self._schedule = Schedule(account.queries_per_second, self._client.vendor.list_tells_time)
         self._catalogue = Catalogue()
         self._finder = Finder(self.ask, self._catalogue)
-        self._waiters: dict[str, list[Waiter]] = {}
+        self._waiters: dict[str, tuple[Waiter, ...]] = {}
         self._promises: dict[Ask, list[asyncio.Future[VideoTask | TaskPage]]] = {}
         self._wake = asyncio.Event()
         self._asking: set[asyncio.Task[None]] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
+        self._users = 0
+
+    async def __aenter__(self) -> Poller:
+        if self._users == 0:
+            _pollers.setdefault(asyncio.get_running_loop(), []).append(self)
+        self._users += 1
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._users -= 1
+        if self._users == 0:
+            _pollers[asyncio.get_running_loop()].remove(self)
+            # A trigger that is cancelled twice must not leave the connections open.
+            await asyncio.shield(asyncio.create_task(self.aclose()))
 
     async def wait(
         self,
@@ -86,7 +99,7 @@ class Poller:
         :param on_change: called, in the caller's own context, with a sentence when the state changes.
         """
         waiter = Waiter(handle, self._client.vendor, deadline)
-        self._waiters.setdefault(handle.task_id, []).append(waiter)
+        self._waiters[handle.task_id] = (*self._waiters.get(handle.task_id, ()), waiter)
         age = max(0.0, (utc_now() - handle.submitted_at).total_seconds())
         self._schedule.add(handle, interval, profile or handle.model, time.monotonic(), age)
         self._rouse()
@@ -102,7 +115,7 @@ class Poller:
             while (left := _seconds_to(earliest)) > 0:
                 await waiter.news(left)
                 waiter.tell(on_change)
-            return waiter.ending or waiter.watch.time_out()
+            return waiter.ending or waiter.time_out()
         finally:
             waiter.rest()
             self._let_go(handle.task_id, waiter)
@@ -149,7 +162,7 @@ class Poller:
     async def _look_once_more(self, waiter: Waiter, on_change: Callable[[str], None] | None) -> None:
         """Ask again: the task may have finished since the last look, or during an outage."""
         known = waiter.answers
-        self._schedule.hurry(waiter.watch.handle.task_id)
+        self._schedule.hurry(waiter.handle.task_id)
         self._wake.set()
         until = time.monotonic() + LAST_LOOK_SECONDS
         while waiter.ending is None and waiter.answers == known and time.monotonic() < until:
@@ -157,10 +170,10 @@ class Poller:
             waiter.tell(on_change)
 
     def _let_go(self, task_id: str, waiter: Waiter) -> None:
-        others = self._waiters.get(task_id, [])
-        if waiter in others:
-            others.remove(waiter)
-        if not others:
+        others = tuple(one for one in self._waiters.get(task_id, ()) if one is not waiter)
+        if others:
+            self._waiters[task_id] = others
+        else:
             self._waiters.pop(task_id, None)
             self._schedule.remove(task_id)
         self._wake.set()
@@ -219,12 +232,12 @@ class Poller:
         if isinstance(answer, VideoTask):
             if self._client.vendor.list_tells_time:
                 self._catalogue.note(answer)
-            for waiter in self._waiters.get(answer.task_id, []):
+            for waiter in self._waiters.get(answer.task_id, ()):
                 waiter.see(answer)
             return
         for row in answer.tasks:
             for waiter in self._waiters.get(row.task_id, ()):
-                waiter.watch.glimpse(row)
+                waiter.glimpse(row)
 
     # -- errors ---------------------------------------------------------------------------------------
 
@@ -236,8 +249,8 @@ class Poller:
                 return
             self._count_refusal(error, sent)
         if isinstance(ask, Query):
-            for waiter in self._waiters.get(ask.handle.task_id, []):
-                waiter.take(waiter.watch.see_error(error))
+            for waiter in self._waiters.get(ask.handle.task_id, ()):
+                waiter.see_error(error)
 
     def _count_refusal(self, error: WanAuthError, sent: float) -> None:
         """End all waits when the account is refused again and again, with nothing answered in between."""
@@ -249,7 +262,7 @@ class Poller:
         if self._refusals >= UNDECIDED_LIMIT:
             for waiters in self._waiters.values():
                 for waiter in waiters:
-                    waiter.take(waiter.watch.give_up(error))
+                    waiter.take(waiter.give_up(error))
 
     async def _has_new_key(self, refused: AsyncWanClient) -> bool:
         """Read the account once more after a refusal; go on with the new key if there is one."""
@@ -308,53 +321,14 @@ def _seconds_to(moment: datetime) -> float:
     return (moment - utc_now()).total_seconds()
 
 
-@dataclass
-class _Shared:
-    poller: Poller
-    users: int = 0
+_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Poller]] = WeakKeyDictionary()
+"""Those in use, by running loop, because ``dag.test()`` runs one loop after another in one process."""
 
 
-_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Shared]] = WeakKeyDictionary()
-"""By running loop, because ``dag.test()`` runs one loop after another in one process."""
-
-
-class SharedPoller:
-    """One use of the poller of ``account`` in this event loop, see :func:`shared_poller`.
-
-    A class, because a generator of its own for each of thousands of waits costs more than the wait.
-    """
-
-    __slots__ = ("_account", "_refresh", "_shared")
-
-    def __init__(self, account: Account, refresh: Refresh | None = None) -> None:
-        self._account = account
-        self._refresh = refresh
-        self._shared: _Shared | None = None
-
-    async def __aenter__(self) -> Poller:
-        pollers = _pollers.setdefault(asyncio.get_running_loop(), [])
-        shared = next((one for one in pollers if self._account.identity in one.poller.identities), None)
-        if shared is None:
-            shared = _Shared(Poller(self._account, self._refresh))
-            pollers.append(shared)
-        shared.users += 1
-        self._shared, self._refresh = shared, None
-        return shared.poller
-
-    async def __aexit__(self, *_: object) -> None:
-        shared = self._shared
-        if shared is None:
-            return
-        shared.users -= 1
-        if shared.users == 0:
-            _pollers[asyncio.get_running_loop()].remove(shared)
-            # A trigger that is cancelled twice must not leave the connections open.
-            await asyncio.shield(asyncio.create_task(shared.poller.aclose()))
-
-
-def shared_poller(account: Account, refresh: Refresh | None = None) -> SharedPoller:
-    """Return a context manager that gives the poller of ``account`` in this event loop; the last user closes it.
+def shared_poller(account: Account, refresh: Refresh | None = None) -> Poller:
+    """Return the poller of ``account`` in this event loop, to be used with ``async with``; the last user closes it.
 
     :param refresh: reads the account again, for the poller that is made here.
     """
-    return SharedPoller(account, refresh)
+    pollers = _pollers.get(asyncio.get_running_loop(), ())
+    return next((one for one in pollers if account.identity in one.identities), None) or Poller(account, refresh)

@@ -6,32 +6,33 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
+from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask
 from airflow_provider_wan.client.vendors.base import Vendor
 from airflow_provider_wan.client.waiting import Ending, Watch
 
 
-class Waiter:
-    """One wait: its watch, and what it has not told yet.
+class Waiter(Watch):
+    """One wait: a watch, and what it has not told yet.
 
     Observations are made in the poller's task, but told in the waiter's own, so that each line lands in
     the log of the task it is about. There are as many as there are tasks in flight, so that it is kept small: one
     future while it waits, and no event, no lock, no task of its own.
     """
 
-    __slots__ = ("_bell", "_changes", "_is_news", "_timer", "answers", "ending", "watch")
+    __slots__ = ("_bell", "_changes", "_is_news", "_timer", "answers", "ending")
 
     def __init__(self, handle: TaskHandle, vendor: Vendor, deadline: datetime) -> None:
-        self.watch = Watch(handle, vendor, deadline, self._change)
+        super().__init__(handle, vendor, deadline)
         self.ending: Ending | None = None
         self.answers = 0
-        self._changes: list[str] | None = None
+        self._changes: tuple[str, ...] = ()
         self._is_news = False
         self._bell: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def _change(self, what: str) -> None:
-        self._changes = [*(self._changes or ()), what]
+    def _tell(self, change: str) -> None:
+        self._changes += (change,)
         self._ring()
 
     def take(self, ending: Ending | None) -> None:
@@ -40,11 +41,19 @@ class Waiter:
             self.ending = ending
             self._ring()
 
-    def see(self, task: VideoTask) -> None:
+    def see(self, task: VideoTask) -> Ending | None:
         """Take an answer about the task."""
         self.answers += 1
-        self.take(self.watch.see(task))
+        ending = super().see(task)
+        self.take(ending)
         self._ring()
+        return ending
+
+    def see_error(self, error: WanError) -> Ending | None:
+        """Take a failed query."""
+        ending = super().see_error(error)
+        self.take(ending)
+        return ending
 
     def _ring(self) -> None:
         self._is_news = True
@@ -65,13 +74,13 @@ class Waiter:
             self._timer = loop.call_later(max(0.0, seconds), self._wake)
         return self._bell
 
-    def tell(self, tell: Callable[[str], None] | None) -> None:
-        """Tell the news."""
+    def tell(self, on_change: Callable[[str], None] | None) -> None:
+        """Tell what has changed."""
         self._is_news = False
-        changes, self._changes = self._changes, None
-        if tell is not None:
-            for change in changes or ():
-                tell(change)
+        changes, self._changes = self._changes, ()
+        if on_change is not None:
+            for change in changes:
+                on_change(change)
 
     def rest(self) -> None:
         """Stop the clock."""

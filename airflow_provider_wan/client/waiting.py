@@ -81,7 +81,7 @@ class Watch:
         self.handle = handle
         self.deadline = deadline
         self._vendor = vendor
-        self._on_change = on_change or _ignore
+        self._on_change = on_change
         self._undecided = 0
         self._in_trouble = False
         self._answer: VideoTask | None = None
@@ -108,7 +108,7 @@ class Watch:
         """Take an answer; return the ending it brings, if any."""
         self._is_answered()
         if task.status != self._status:
-            self._on_change(f"Task {task.task_id}: {task.status}" + _said(task))
+            self._tell(f"Task {task.task_id}: {task.status}" + _said(task))
         self._answer, self._status, self._started_at = task, task.status, task.started_at
         if task.status is TaskStatus.UNKNOWN and self._vendor.is_final(task):
             return Ending(EndingStatus.ERROR, task, self._unknown())
@@ -126,7 +126,7 @@ class Watch:
         """Take a row of the vendor's list: it tells of a start, but an end only by its query."""
         self._is_answered()
         if row.status is TaskStatus.RUNNING and self._status is TaskStatus.PENDING:
-            self._on_change(f"Task {self.handle.task_id}: {row.status}")
+            self._tell(f"Task {self.handle.task_id}: {row.status}")
             self._status, self._started_at = row.status, row.started_at
 
     def see_error(self, error: WanError) -> Ending | None:
@@ -137,7 +137,7 @@ class Watch:
             return self._bear(str(error))
         if not self._in_trouble:
             self._in_trouble = True
-            self._on_change(f"{self._vendor.title} is in trouble, the wait goes on: {error}")
+            self._tell(f"{self._vendor.title} is in trouble, the wait goes on: {error}")
         return None
 
     def see_time(self, now: datetime) -> Ending | None:
@@ -156,10 +156,14 @@ class Watch:
         """Return the ending that an error brings which concerns every wait of the account."""
         return Ending(EndingStatus.ERROR, self.last, str(error))
 
+    def _tell(self, change: str) -> None:
+        if self._on_change is not None:
+            self._on_change(change)
+
     def _is_answered(self) -> None:
         if self._in_trouble:
             self._in_trouble = False
-            self._on_change(f"{self._vendor.title} answers again")
+            self._tell(f"{self._vendor.title} answers again")
 
     def _bear(self, why: str) -> Ending | None:
         self._undecided += 1
@@ -172,10 +176,6 @@ class Watch:
             f"{self._vendor.title} does not know the task {self.handle.task_id}: it belongs to another account, "
             "region or workspace than the connection's, or it is older than 24 h and its result is gone"
         )
-
-
-def _ignore(_: str) -> None:
-    pass
 
 
 def _said(task: VideoTask) -> str:

@@ -17,7 +17,7 @@ from airflow_provider_wan.client.client import AsyncWanClient, WanClient
 from airflow_provider_wan.client.errors import Violation, WanError, WanRequestError
 from airflow_provider_wan.client.exchange import Account
 from airflow_provider_wan.client.flows import Patience
-from airflow_provider_wan.client.polling import SharedPoller, shared_poller
+from airflow_provider_wan.client.polling import Poller, shared_poller
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.searching import Clue, Sought
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, VideoTask, utc_now
@@ -26,7 +26,7 @@ from airflow_provider_wan.client.vendors.base import TaskFilter, Upload, Vendor
 from airflow_provider_wan.client.waiting import Ending, EndingStatus, Watch
 from airflow_provider_wan.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
 from airflow_provider_wan.hooks.account import account_of
-from airflow_provider_wan.hooks.shared_account import shared_account
+from airflow_provider_wan.hooks.looking_up import looked_up
 
 if TYPE_CHECKING:
     from airflow_provider_wan.batch.waiting import Waited
@@ -245,9 +245,9 @@ class WanHook(BaseHook):
         async with await self.aget_poller() as poller:
             return await poller.find(sought, deadline, on_change)
 
-    async def aget_poller(self) -> SharedPoller:
+    async def aget_poller(self) -> Poller:
         """Return the account's shared poller in this event loop; use it with ``async with``."""
-        self._account = self._account or await shared_account(self.wan_conn_id, self.aget_account)
+        self._account = self._account or await (await shared_hook(self.wan_conn_id)).aget_account()
         return shared_poller(self._account, self._read_again)
 
     async def _read_again(self) -> Account:
@@ -319,6 +319,17 @@ class WanHook(BaseHook):
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return which standard fields the form hides and how it calls the others."""
         return {name.replace("-", "_"): value for name, value in FIELD_BEHAVIOUR.items()}
+
+
+async def shared_hook(wan_conn_id: str) -> WanHook:
+    """Return a hook that knows its account, one for all who ask for it at about the same time."""
+
+    async def read() -> WanHook:
+        hook = WanHook(wan_conn_id)
+        await hook.aget_account()
+        return hook
+
+    return await looked_up(wan_conn_id, read)
 
 
 def _delta(timeout: float | timedelta) -> timedelta:

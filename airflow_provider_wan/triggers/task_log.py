@@ -10,89 +10,77 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
-from typing import Protocol
+from itertools import islice
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 AT_ONCE = 10
-"""Lines between two rests; the supervisor reads 4 kB in a round."""
+"""Triggers that write between two rests, a line each as a rule; the supervisor reads 4 kB in a round."""
 
 REST_SECONDS = 0.1
 """In which the supervisor catches up, so that Airflow's own lines, which are written on the loop, find room."""
 
 
-class Log(Protocol):
-    """What writes a line, and may block."""
-
-    def info(self, line: str, /) -> object:
-        """Write a line."""
+Line = tuple[Context, str]
 
 
-class TaskLog:
-    """The task log of one trigger."""
+class TaskLogger:
+    """What a trigger writes its lines with, beside being a ``BaseTrigger``; it keeps nothing once they are written."""
 
-    __slots__ = ("_lines", "_log")
+    logger: ClassVar[Any]
+    """Airflow's; its ``info`` may block, and finds the log by the caller's context."""
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._lines: list[tuple[Context, str]] = []
+    def _say(self, line: str) -> None:
+        """Have a line written when its turn comes."""
+        _lane().take(self, line)
 
-    def say(self, line: str) -> None:
-        """Have a line written when its turn comes, in the caller's context (by which Airflow finds the log)."""
-        self._lines.append((copy_context(), line))
-        _lane().take(self)
-
-    async def write(self, line: str) -> None:
+    async def _write(self, line: str) -> None:
         """Write a line now, after those that were said."""
-        self._lines.append((copy_context(), line))
-        await self.written()
+        lane = _lane()
+        lane.take(self, line)
+        await lane.write(self)
 
-    async def written(self) -> None:
+    async def _all_written(self) -> None:
         """Write now what has not had its turn: Airflow closes the log of a trigger that has fired."""
-        # Also when none is left: the last one may be on its way.
-        await _lane().write([self] * len(self._lines))
-
-    def write_next(self) -> None:
-        """Write the oldest line that is left, if any; called in the lane's thread."""
-        if self._lines:
-            context, line = self._lines.pop(0)
-            # A line that cannot be written must not end a wait.
-            with contextlib.suppress(Exception):
-                context.run(self._log.info, line)
+        await _lane().write(self)
 
 
 class _Lane:
-    """What all triggers of one event loop have to say, in the order in which it was said."""
+    """What all triggers of one event loop have to say; who began to wait first has the next turn."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "wan-task-log")
-        self._waiting: deque[TaskLog] = deque()
+        self._waiting: dict[TaskLogger, list[Line]] = {}
         self._work: asyncio.Task[None] | None = None
 
-    def take(self, log: TaskLog) -> None:
-        """Put a log into the lane, for one of its lines."""
-        self._waiting.append(log)
+    def take(self, trigger: TaskLogger, line: str) -> None:
+        self._waiting.setdefault(trigger, []).append((copy_context(), line))
         if self._work is None:
             self._work = asyncio.get_running_loop().create_task(self._run(), context=Context())
 
-    async def write(self, logs: list[TaskLog]) -> None:
-        """Write one line of each."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, _write, logs)
+    async def write(self, *triggers: TaskLogger) -> None:
+        """Write all that these have to say."""
+        lines = [(trigger, self._waiting.pop(trigger, [])) for trigger in triggers]
+        # Also when there are none: the last ones may be on their way.
+        await asyncio.get_running_loop().run_in_executor(self._thread, _write, lines)
 
     async def _run(self) -> None:
         try:
             while self._waiting:
-                await self.write([self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))])
+                await self.write(*islice(self._waiting, AT_ONCE))
                 await asyncio.sleep(REST_SECONDS)
         finally:
             self._work = None
 
 
-def _write(logs: list[TaskLog]) -> None:
-    for log in logs:
-        log.write_next()
+def _write(told: list[tuple[TaskLogger, list[Line]]]) -> None:
+    for trigger, lines in told:
+        for context, line in lines:
+            # A line that cannot be written must not end a wait.
+            with contextlib.suppress(Exception):
+                context.run(trigger.logger().info, line)
 
 
 _lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Lane] = WeakKeyDictionary()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Coroutine
 from datetime import datetime
 from typing import Any, TypeVar
@@ -16,9 +17,9 @@ from airflow_provider_wan.client.flows import Patience
 from airflow_provider_wan.client.searching import Sought
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
 from airflow_provider_wan.client.waiting import Ending, EndingStatus
-from airflow_provider_wan.hooks.wan import WanHook
+from airflow_provider_wan.hooks.wan import WanHook, shared_hook
 from airflow_provider_wan.triggers.fate import Fate, fate_of
-from airflow_provider_wan.triggers.task_log import TaskLog
+from airflow_provider_wan.triggers.task_log import TaskLogger
 
 CANCEL_PATIENCE = Patience(tries=3)
 CANCEL_SECONDS = 25.0
@@ -29,7 +30,7 @@ _background: set[asyncio.Task[Any]] = set()
 """Cancels under way: the event loop itself keeps only weak references to tasks."""
 
 
-class WanTaskTrigger(BaseTrigger):
+class WanTaskTrigger(TaskLogger, BaseTrigger):
     """Waits until one task ends or its deadline passes, then fires one event.
 
     :param handle: the task handle as a plain dict.
@@ -85,17 +86,18 @@ class WanTaskTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Await the shared poller and fire the ending."""
-        hook, log = WanHook(self.wan_conn_id), TaskLog(self.logger())
-        # Kept in one form only, and waited for in this very frame: there are thousands of these.
+        hook = await shared_hook(self.wan_conn_id)
+        # There are thousands of these: what they know is kept once, and they wait in this very frame.
         handle = self._handle = TaskHandle.of(self._handle)
+        self.wan_conn_id, self.profile = sys.intern(str(self.wan_conn_id)), sys.intern(str(self.profile))
         async with await hook.aget_poller() as poller:
             ending = await poller.wait(
-                handle, datetime.fromisoformat(self.deadline), self.poll_interval, self.profile, log.say
+                handle, datetime.fromisoformat(self.deadline), self.poll_interval, self.profile, self._say
             )
         if ending.status is EndingStatus.TIMEOUT and self.cancel_on_timeout:
             said = await asyncio.shield(_kept(cancel(hook, handle)))
             ending = Ending(ending.status, ending.task, f"{ending.message}. {said}")
-        await log.written()
+        await self._all_written()
         yield TriggerEvent(ending.to_event())
 
     async def on_kill(self) -> None:
@@ -110,16 +112,16 @@ class WanTaskTrigger(BaseTrigger):
 
     async def _cancel_if_killed(self) -> None:
         fate = await fate_of(self.task_instance)
-        handle, log = TaskHandle.of(self._handle), TaskLog(self.logger())
+        handle = TaskHandle.of(self._handle)
         if fate is not Fate.ENDED and not (fate is Fate.RESTARTED and not self.durable):
-            await log.write(f"Task {handle.task_id} is left alone: {fate.story}")
+            await self._write(f"Task {handle.task_id} is left alone: {fate.story}")
             return
         # Airflow closes this log after about a second; a slower vendor's answer stands in the triggerer's own.
-        await log.write(
+        await self._write(
             f"Cancelling task {handle.task_id}: {fate.story}. What comes of it is told here, "
             "or in the triggerer's log if this one ends first"
         )
-        await log.write(await cancel(WanHook(self.wan_conn_id), handle))
+        await self._write(await cancel(WanHook(self.wan_conn_id), handle))
 
 
 def _kept(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -151,7 +153,7 @@ def told(hook: WanHook, handle: TaskHandle, is_cancelled: bool) -> str:
     )
 
 
-class WanBatchTrigger(BaseTrigger):
+class WanBatchTrigger(TaskLogger, BaseTrigger):
     """Waits for a window of tasks and fires one event when enough of them have ended.
 
     :param window: the tasks in the short form of :class:`airflow_provider_wan.batch.waiting.Waited`.
@@ -222,16 +224,15 @@ class WanBatchTrigger(BaseTrigger):
 
     async def _cancel_if_killed(self) -> None:
         fate = await fate_of(self.task_instance)
-        log = TaskLog(self.logger())
         if fate is not Fate.ENDED and not (fate is Fate.RESTARTED and not self.durable):
-            await log.write(f"{len(self.window)} tasks are left alone: {fate.story}")
+            await self._write(f"{len(self.window)} tasks are left alone: {fate.story}")
             return
-        await log.write(
+        await self._write(
             f"Cancelling what is queued of {len(self.window)} tasks: {fate.story}. "
             "What comes of it is told here, or in the triggerer's log"
         )
         cancelled, rest = await cancel_all(WanHook(self.wan_conn_id), [Waited.of(item).handle for item in self.window])
-        await log.write(
+        await self._write(
             f"{cancelled} tasks were cancelled while queued (not billed); {rest} run on and may be billed; "
             "they stay recorded"
         )
@@ -265,7 +266,7 @@ class WanPauseTrigger(BaseTrigger):
         yield TriggerEvent({"since": self.since, "record": self.record})
 
 
-class WanSearchTrigger(BaseTrigger):
+class WanSearchTrigger(TaskLogger, BaseTrigger):
     """Looks for a submission whose answer was lost, then fires what the vendor's task list says.
 
     :param sought: what to look for, as :meth:`airflow_provider_wan.client.searching.Sought.to_dict` gives it; digests
@@ -300,7 +301,7 @@ class WanSearchTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Await the account's shared search and fire the clue."""
-        deadline, log = datetime.fromisoformat(self.deadline), TaskLog(self.logger())
-        clue = await WanHook(self.wan_conn_id).await_clue(Sought.of(self.sought), deadline, log.say)
-        await log.written()
+        deadline = datetime.fromisoformat(self.deadline)
+        clue = await WanHook(self.wan_conn_id).await_clue(Sought.of(self.sought), deadline, self._say)
+        await self._all_written()
         yield TriggerEvent({"since": self.since, "record": self.record, "clue": clue.to_dict()})

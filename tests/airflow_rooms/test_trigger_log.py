@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.triggers import task_log
-from airflow_provider_wan.triggers.task_log import TaskLog
+from airflow_provider_wan.triggers.task_log import TaskLogger
 from airflow_provider_wan.triggers.wan import WanTaskTrigger
 
 from .test_triggers import event_of, submitted, trigger_for
@@ -55,20 +55,30 @@ async def test_the_event_loop_goes_on_while_a_line_is_written(
     assert pipe.lines[-1].startswith(f"Task {handle.task_id}: {event['task']['status']}")
 
 
+class Teller(TaskLogger):
+    """As much of a trigger as tells something."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+
+    def logger(self) -> Pipe:
+        return self._pipe
+
+
 async def test_lines_that_wait_for_their_turn_hold_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task_log, "REST_SECONDS", 3600.0)
     crowd, own = Pipe(), Pipe()
     for number in range(1000):
-        TaskLog(crowd).say(f"line {number}")
-    log = TaskLog(own)
-    log.say("one")
-    log.say("two")
-    await asyncio.wait_for(log.write("three"), PATIENCE)
+        Teller(crowd)._say(f"line {number}")
+    trigger = Teller(own)
+    trigger._say("one")
+    trigger._say("two")
+    await asyncio.wait_for(trigger._write("three"), PATIENCE)
     assert own.lines == ["one", "two", "three"]
     assert crowd.lines == [f"line {number}" for number in range(task_log.AT_ONCE)]
 
 
-async def test_every_line_has_its_turn_in_the_order_they_were_said(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_everybody_has_a_turn_in_the_order_in_which_they_spoke(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task_log, "REST_SECONDS", 0.0)
     heard = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -79,13 +89,12 @@ async def test_every_line_has_its_turn_in_the_order_they_were_said(monkeypatch: 
         return True
 
     pipe = Pipe(is_read)
-    one, two = TaskLog(pipe), TaskLog(pipe)
     for number in range(0, 99, 3):
-        one.say(f"{number}")
-        two.say(f"{number + 1}")
-        one.say(f"{number + 2}")
+        trigger = Teller(pipe)
+        for place in range(3):
+            trigger._say(f"{number + place}")
     await asyncio.wait_for(heard.wait(), PATIENCE)
-    await one.written()
+    await trigger._all_written()
     assert pipe.lines == [f"{number}" for number in range(99)]
 
 
@@ -93,17 +102,17 @@ async def test_a_line_is_written_in_the_context_of_its_trigger() -> None:
     """By its context variables Airflow tells to whose log a line belongs."""
     found: list[tuple[str | None, str]] = []
 
-    class Airflow:
+    class Airflow(Pipe):
         def info(self, line: str, /) -> None:
             found.append((whose.get(None), line))
 
-    async def trigger(name: str) -> None:
+    async def run(name: str) -> None:
         whose.set(name)
-        log = TaskLog(Airflow())
-        log.say(f"said by {name}")
-        await log.write(f"written by {name}")
+        trigger = Teller(Airflow())
+        trigger._say(f"said by {name}")
+        await trigger._write(f"written by {name}")
 
-    await asyncio.gather(*(trigger(name) for name in "abc"))
+    await asyncio.gather(*(run(name) for name in "abc"))
     assert sorted(found) == [(name, f"{how} by {name}") for name in "abc" for how in ("said", "written")]
 
 
