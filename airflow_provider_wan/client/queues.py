@@ -86,10 +86,12 @@ class _Line:
         self._marks: list[tuple[Place, float]] = []
         """From this place on, all were queued at this time; both rise."""
         self._newest_begun: Place = (0.0, "")
-        self._early: deque[tuple[Entry, float]] = deque()
-        """Those seen begun before an end that made room for them, and when."""
+        self._early: deque[float] = deque()
+        """When tasks were seen begun before the end that had made room for them."""
         self._ends: deque[float] = deque(maxlen=REMEMBERED)
         self._doubts = 0
+        self._is_shared = False
+        """Whether others seem to have tasks in it, so that the ends of ours do not tell all."""
         self._next_scout = 0.0
 
     @property
@@ -118,6 +120,7 @@ class _Line:
         wrong = self._guessed[bisect_left(self._guessed, entry.place, key=_place) :]
         for other in wrong:
             self.move(other, Standing.WAITING)
+        self._is_shared |= bool(wrong)
         doubts = len(wrong)
         if entry.standing is Standing.WAITING and entry.place < self._newest_begun:
             # It does not keep to the order, so it tells nothing of the others.
@@ -139,7 +142,7 @@ class _Line:
             return []
         passed = bisect_right(self._marks, entry.place, key=_at)
         if entry.standing is Standing.WAITING and passed:
-            self._early.append((entry, now))
+            self._early.append(now)
         if entry.standing is Standing.GUESSED or passed:
             self._doubts = max(0, self._doubts - 1)
         self.move(entry, Standing.BEGUN)
@@ -166,14 +169,13 @@ class _Line:
         if not self._is_ordered:
             return []
         while self._early:
-            other, seen = self._early.popleft()
-            if now - seen < 2 * entry.interval:
-                # It is this end that had made room, unless it came too late for that.
-                other.starts = max(other.starts, min(seen, entry.looked))
-                return [other] if other.standing is Standing.BEGUN and entry.looked <= seen else []
+            if now - self._early.popleft() < 2 * entry.interval:
+                return []
+            self._is_shared = True
         following = self.waiting[front]
         self._guess(following, max(self._queued_at(following), (entry.looked + now) / 2))
-        self._mark(following.place, following.starts)
+        if not self._is_shared:
+            self._mark(following.place, following.starts)
         return [following]
 
     def _guess(self, entry: Entry, starts: float) -> None:

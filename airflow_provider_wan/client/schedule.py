@@ -305,7 +305,8 @@ class Schedule:
             other.may_end = self._may_end(other, now)
             # A sweep that comes before spares the query.
             soonest = now + other.interval if self._sweeps else now
-            self._put_off(other, max(soonest, other.may_end) + self._rng.uniform(0.0, other.interval))
+            due = max(soonest, other.may_end) + self._rng.uniform(0.0, other.interval)
+            self._put_off(other, min(due, other.looked + PATIENCE))
 
     def _may_end(self, entry: Entry, now: float) -> float:
         return min(now + LONGEST, self._queues.begins(entry, now) + self._least(entry))

@@ -83,7 +83,7 @@ def test_ten_thousand_cost_no_more_each() -> None:
     assert report.mean <= INTERVAL / 2 + 2
 
 
-@pytest.mark.parametrize(("count", "limit", "most"), [(300, 25, 1.6), (300, 5, 3.2), (1000, 5, 4.0)])
+@pytest.mark.parametrize(("count", "limit", "most"), [(300, 5, 3.2), (1000, 25, 1.7), (1000, 5, 4.0)])
 def test_listed_queue_is_not_asked_about_in_vain(count: int, limit: int, most: float) -> None:
     report = simulate(tasks=count, running_limit=limit, submits_per_second=5.0)
     assert is_sound(report)
@@ -147,7 +147,7 @@ def test_list_that_breaks_while_sweeps_hurry_is_left_alone() -> None:
     simulation.vendor.world = World(tasks=300, list_is_broken=True)
     report = simulation.run()
     assert report.lost == 0
-    assert report.pages - pages <= 12
+    assert report.pages - pages <= 8
 
 
 def test_lagging_list_delays_by_its_lag_only() -> None:
