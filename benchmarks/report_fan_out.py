@@ -20,6 +20,7 @@ def section(data: dict[str, Any]) -> str:
         f"150 ms an answer; {data['interval']:.0f} s between two polls of a task, where the contender lets one choose. "
         "The tasks are made beforehand, and all waits start together, as after a restart of the triggerer. "
         "Each contender has a process and a sandbox of its own; those of one wave share the machine.",
+        *([data["again"]] if "again" in data else []),
         table(["contender", "what it is"], [[name, meaning_of(name)] for name in names], is_text=True),
     ]
     for count in sorted({row["n"] for row in data["rows"]}):
