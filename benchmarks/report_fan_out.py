@@ -110,8 +110,9 @@ def _notes(data: dict[str, Any]) -> str:
             "in one go is what the process itself did without letting the loop turn (blocking network calls use none).",
             "- `wan batch` lets endings gather until a fifth of the window or 30 s are full, so that a worker is worth "
             "waking; its latency is that choice.",
-            "- The most CPU in one go of `wan` is Python's own full garbage collection over all that the process has imported "
-            "and allocated: with `gc.callbacks`, 86, 106 and 140 ms in one run of 1,000 tasks. `floor` allocates nothing.",
+            "- The most CPU in one go of `wan` is Python's own full garbage collection over all that the process has "
+            "imported and allocated: with `gc.callbacks`, 86, 106 and 140 ms in one run of 1,000 tasks. `floor` "
+            "allocates nothing.",
             "- `wan` keeps to 17 queries per second by default, pages included. When 1,000 tasks end within a minute "
             "(16.7 per second) their results queue; the column with 19 per second shows what the vendor's own limit "
             "would allow.",
