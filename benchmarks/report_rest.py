@@ -72,6 +72,7 @@ def triggerer_section(data: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             "## A real triggerer",
+            *([data["again"]] if "again" in data else []),
             f"`airflow triggerer` on SQLite with deferred tasks written into its database; the generations run on. "
             f"CPU is that of the runner process over {data['window']:.0f} s, 45 s after the last trigger has started. "
             "Memory is the runner's: PSS shares what it has in common with its supervisor, RSS does not. "
