@@ -54,7 +54,7 @@ types: venv ## mypy, strict
 venv-bench: ## create or refresh .venv-bench: as .venv, and the providers that the benchmarks compare with
 	@$(call install,.venv-bench,constraints.txt,bench)
 
-bench: venv-bench ## all benchmarks beside what people use today, about 25 minutes; writes benchmarks/RESULTS.md
+bench: venv-bench ## all benchmarks beside what people use today, about an hour; writes benchmarks/RESULTS.md
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 
 constraints: venv ## resolve the newest versions anew, for every supported Python: rewrites constraints*.txt
