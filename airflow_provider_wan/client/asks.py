@@ -64,13 +64,15 @@ class Entry:
     may_end: float = 0.0
     """The earliest moment at which it can have ended, as far as is known."""
     queued: float = math.inf
-    """The time under which it stands in the heap, never later than ``due``; infinity when it does not."""
+    """The time under which it stands in the heap, hardly later than ``due``; infinity when it does not."""
     submitted: float = field(init=False)
     """Unix seconds."""
     place: Place = field(init=False)
     starts: float = field(init=False)
     """The earliest moment at which it can have begun to run, as far as is known."""
     standing: Standing = Standing.WAITING
+    is_listed: bool = False
+    """Whether the list has shown it."""
     is_seen: bool = False
     """Whether it has been seen not ended."""
     is_ended: bool = False

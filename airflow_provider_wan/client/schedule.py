@@ -32,6 +32,9 @@ PROBE_CYCLES = 16
 GUEST_TURNS = 3
 """Of the requests, one in so many is a guest's while there are both guests and tasks to ask for."""
 
+GRAIN = 1 / 60
+"""Of an interval: times are kept so exactly."""
+
 PATIENCE = 10_800.0
 """Seconds: what others tell of a queued task is believed no longer without a look at itself."""
 
@@ -218,7 +221,8 @@ class Schedule:
             if entry.may_end <= soon and not entry.is_ended and task_id not in self._asked and self._may_show(entry)
         ]
         self._cycles += 1
-        sweeps.begin(ripe, now, cycle)
+        # Where many are queued, a full sweep shows who has not begun: they need not be looked for in the next ones.
+        sweeps.begin(ripe, now, cycle, may_be_by_status=2 * self._queues.waiting <= len(self._entries))
 
     def _may_show(self, entry: Entry) -> bool:
         """Whether the list can be expected to show a task; one that it did not show gets another chance at times."""
@@ -321,5 +325,7 @@ class Schedule:
 
     def _push(self, entry: Entry) -> None:
         self._order += 1
-        entry.queued = entry.due
-        heapq.heappush(self._heap, (entry.due, self._order, entry))
+        # Rounded up, so that of thousands that are put off again and again, many cost one waking-up.
+        grain = entry.interval * GRAIN
+        entry.queued = max(entry.due, math.ceil(entry.due / grain) * grain)
+        heapq.heappush(self._heap, (entry.queued, self._order, entry))

@@ -1,25 +1,26 @@
 """Looking at many tasks at once through the vendor's task list, where that costs fewer requests.
 
-A list shows states, not results, and it shows everything the account made in a window of time: other
-people's tasks and our own finished ones too.
+A list shows states, not results, and it shows everything the account made in a window of time: other people's tasks
+and our own finished ones too. A full sweep reads all of it. Where that is long, most sweeps ask for what has ended only
+(the vendor's list takes a status), in several rounds; a full one comes at times to see that the list shows our tasks.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from airflow_provider_wan.client.asks import Entry, Page
 from airflow_provider_wan.client.runtimes import Yields
-from airflow_provider_wan.client.tasks import VideoTask
+from airflow_provider_wan.client.sweep import ENDS, Sweep
+from airflow_provider_wan.client.tasks import TaskStatus, VideoTask
 from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage
 
 PAGE_SIZE = 100
-MAX_PAGES = 400
 WIDEST_MARGIN = 300.0
 NARROWEST_MARGIN = 20.0
 """Seconds around the tasks' own times: the vendor's clock and its list need not agree with ours."""
@@ -36,23 +37,20 @@ FORGETTING = 0.93
 ADVANTAGE = 0.75
 """A sweep is worth at most so many requests per task looked at: finished ones cost a query all the same."""
 
+FULL_EVERY = 8
+"""Of the sweeps, one in so many is a full one."""
+
+CHEAPER = 0.2
+"""Of the pages of a full sweep, so many at most are worth a sweep by status, which finds ends less evenly."""
+
+LATEST = 1.1
+"""Of a cycle: the last round of a sweep is to be over by then."""
+
+DEFECTS_ALLOWED = 2
+"""Sweeps by status in a row that may fail before they are given up."""
+
 WORTH = 10.0
 """Ends that a page is to bring, for it costs a request as each of them does: so fast sweeps follow one another."""
-
-
-@dataclass(eq=False)
-class _Sweep:
-    wanted: TaskFilter
-    unseen: dict[str, Entry]
-    window: float
-    next_page: float
-    todo: deque[int] = field(default_factory=lambda: deque([1]))
-    asked: float = 0.0
-    """When the last page was asked for."""
-    pages: int = 1
-    outstanding: int = 0
-    found: int = 0
-    failures: int = 0
 
 
 class Sweeps:
@@ -64,14 +62,20 @@ class Sweeps:
     def __init__(self, put_off: Callable[[Entry, float], None], rng: random.Random) -> None:
         self._put_off = put_off
         self._rng = rng
-        self._sweep: _Sweep | None = None
+        self._sweep: Sweep | None = None
+        self._latest: Sweep | None = None
         self._size = PAGE_SIZE
         self._foreign = 0.0
         self._fruitless = 0
         self._rest = 0
         self._margins = _Margins()
         self._yields = Yields()
-        self._began = self._cycle = 0.0
+        self._allowance = 0.0
+        """Pages that a sweep by status may cost."""
+        self._ended: Counter[TaskStatus] | None = None
+        """What the last sweep showed to have ended, by state."""
+        self._until_full = 0
+        self._defects = 0
 
     @property
     def is_under_way(self) -> bool:
@@ -83,43 +87,81 @@ class Sweeps:
         return min(cycle, WORTH / max(self._yields.per_second, 1e-9))
 
     def next_sweep(self) -> float:
-        """Return when the next sweep is to begin, by what the last one showed."""
-        return self._began + self.seconds(self._cycle)
+        """Return when the next sweep is to begin, by what the last one has shown."""
+        if self._latest is None or (self._sweep and not self._sweep.is_full):
+            return math.inf
+        return self._latest.round_began + self._round_seconds(self._latest)
 
-    def begin(self, ripe: list[Entry], now: float, cycle: float) -> None:
+    def begin(self, ripe: list[Entry], now: float, cycle: float, may_be_by_status: bool) -> None:
         """Begin a sweep for the ``ripe`` entries if it costs fewer requests than asking for each.
 
         :param cycle: seconds that it may take.
+        :param may_be_by_status: whether it is enough to see what has ended.
         """
         self._foreign *= FORGETTING
         if self._rest > 0:
             self._rest -= 1
             return
         ripe.sort(key=lambda entry: entry.submitted)
-        first = self._first(ripe)
-        if first is None:
+        cheapest = self._first(ripe)
+        if cheapest is None:
             return
+        first, cost = cheapest
         chosen = ripe[first:]
-        before, after = self._margins.before, self._margins.after
-        since, until = chosen[0].submitted - before, chosen[-1].submitted + after
-        models = {entry.handle.model for entry in chosen}
-        wanted = TaskFilter(
-            since=datetime.fromtimestamp(since, UTC),
-            until=datetime.fromtimestamp(until, UTC),
-            model=models.pop() if len(models) == 1 else None,
-            page_size=PAGE_SIZE,
-        )
-        unseen = {entry.handle.task_id: entry for entry in chosen}
+        plan = self._by_status(chosen, cost) if may_be_by_status else None
+        lists, shown, covered = plan or ([self._window(chosen)], chosen, chosen)
+        self._until_full = self._until_full - 1 if plan else FULL_EVERY - 1
+        self._sweep = self._latest = Sweep(lists, {entry.handle.task_id: entry for entry in shown}, now, cycle)
         self._yields.turn()
-        self._sweep = _Sweep(wanted, unseen, until - since, next_page=now)
-        self._began, self._cycle = now, cycle
-        for entry in chosen:
+        for entry in covered:
             # The sweep has a cycle to find it; a query in the meantime would be a waste.
             self._put_off(entry, max(entry.due, now + cycle * self._rng.uniform(1.2, 1.8)))
 
-    def _first(self, ripe: list[Entry]) -> int | None:
-        """Return from which entry on (oldest first) a sweep is cheapest, ``None`` when single queries are."""
-        best, best_cost = None, len(ripe) * ADVANTAGE
+    def _window(self, entries: list[Entry]) -> TaskFilter:
+        models = {entry.handle.model for entry in entries}
+        return TaskFilter(
+            since=datetime.fromtimestamp(entries[0].submitted - self._margins.before, UTC),
+            until=datetime.fromtimestamp(entries[-1].submitted + self._margins.after, UTC),
+            model=models.pop() if len(models) == 1 else None,
+            page_size=PAGE_SIZE,
+        )
+
+    def _by_status(self, chosen: list[Entry], cost: int) -> tuple[list[TaskFilter], list[Entry], list[Entry]] | None:
+        """Return the lists of what has ended, if that is enough and much cheaper than a full sweep.
+
+        With them comes a list of everything since the first task that no list has shown yet, and the tasks which that
+        one should show, if it is cheaper than to ask for each; and all the tasks which the lists cover.
+        """
+        if self._until_full <= 0 or self._defects >= DEFECTS_ALLOWED or self._ended is None:
+            return None
+        whole = self._window(chosen)
+        lists = [replace(whole, status=status) for status in ENDS]
+        pages = sum(max(1, math.ceil(self._ended[status] / self._size)) for status in ENDS)
+        newcomers = [entry for entry in chosen if not entry.is_listed]
+        if newcomers:
+            recent = chosen[chosen.index(newcomers[0]) :]
+            more = math.ceil(self._rows(recent) / self._size)
+            if more <= len(newcomers) * ADVANTAGE:
+                lists.append(self._window(recent))
+                pages += more
+            else:
+                chosen = [entry for entry in chosen if entry.is_listed]
+                newcomers = []
+        self._allowance = CHEAPER * cost
+        return (lists, newcomers, chosen) if pages <= self._allowance else None
+
+    def _rows(self, entries: list[Entry]) -> float:
+        """Return how many rows the list of everything has in the window of these."""
+        seconds = entries[-1].submitted - entries[0].submitted + self._margins.before + self._margins.after
+        return len(entries) + self._foreign * seconds
+
+    def _first(self, ripe: list[Entry]) -> tuple[int, int] | None:
+        """Return from which entry on (oldest first) a full sweep is cheapest, and what it costs.
+
+        ``None`` when single queries are cheaper.
+        """
+        best: tuple[int, int] | None = None
+        best_cost = len(ripe) * ADVANTAGE
         if not ripe:
             return None
         newest = ripe[-1].submitted + self._margins.before + self._margins.after
@@ -129,81 +171,88 @@ class Sweeps:
             rows = len(ripe) - number + self._foreign * (newest - entry.submitted)
             cost = math.ceil(rows / self._size) + number
             if cost < best_cost:
-                best, best_cost = number, cost
+                best, best_cost = (number, cost), cost
         return best
 
     def next_page(self) -> float:
         """Return when the next page is to be asked for; infinity when there is none."""
-        return self._sweep.next_page if self._sweep and self._sweep.todo else math.inf
+        return self._sweep.next_page if self._sweep and self._sweep.has_more else math.inf
 
     def take_page(self, now: float) -> Page:
         """Return the page that is due."""
         sweep = self._sweep
         if sweep is None:
             raise RuntimeError("no sweep is under way")
-        sweep.outstanding += 1
-        sweep.asked = now
+        page = sweep.take_page(now)
         self._space(sweep)
-        return Page(sweep.wanted, sweep.todo.popleft())
+        return page
 
     def answered(
         self, ask: Page, page: TaskPage, entries: Mapping[str, Entry], now: float
     ) -> list[tuple[Entry, VideoTask]]:
         """Take a page; return those of ``entries`` that it shows, with their rows."""
         sweep = self._sweep
-        if sweep is None or ask.wanted is not sweep.wanted:
+        reading = sweep.reading_of(ask) if sweep else None
+        if sweep is None or reading is None:
             return []
         sweep.outstanding -= 1
         rows = [(entry, row) for row in page.tasks if (entry := entries.get(row.task_id))]
-        self._yields.learn(ask.number, sum(row.status.is_ended and not entry.is_ended for entry, row in rows), now)
         for entry, row in rows:
             sweep.unseen.pop(row.task_id, None)
-            entry.misses = 0
+            entry.misses, entry.is_listed = 0, True
             self._margins.learn(entry, row)
         sweep.found += len(rows)
+        ends = sum(row.status.is_ended and not entry.is_ended for entry, row in rows)
+        if ends or ask.wanted.status in (None, TaskStatus.SUCCEEDED):
+            # The few that failed or were cancelled tell nothing of how fast the others end.
+            self._yields.learn(ask.number, ends, now)
+        if ask.wanted.status and any(row.status is not ask.wanted.status for row in page.tasks):
+            # The vendor does not heed the status: each of these lists is the full one.
+            self._defects = DEFECTS_ALLOWED
+            self._sweep = None
+            return rows
+        sweep.answered(reading, ask, page)
         if ask.number == 1:
-            self._plan(sweep, page)
-        elif page.next_page is not None and ask.number == sweep.pages and sweep.pages < MAX_PAGES:
-            sweep.pages += 1
-            sweep.todo.append(sweep.pages)
+            self._measure(sweep, ask, page)
+            if sweep.is_full and reading.pages - 1 > len(sweep.unseen):
+                self._give_up(sweep, sweep.began)
+                return rows
         self._space(sweep)
-        if not sweep.unseen:
-            sweep.todo.clear()
-        if self._sweep is sweep and not sweep.todo and sweep.outstanding == 0:
-            self._end(now)
+        if sweep.is_through:
+            self._end(sweep, now)
         return rows
 
-    def _plan(self, sweep: _Sweep, page: TaskPage) -> None:
-        """Lay the other pages out over the cycle, or give up when they are too many."""
-        total = page.total if page.total is not None else len(page.tasks)
-        self._foreign = max(0.0, total - len(sweep.unseen) - sweep.found) / sweep.window
-        if page.next_page is None:
-            return
-        # The page size granted may be smaller than asked for, so count in pages of the size seen.
-        self._size = max(1, len(page.tasks))
-        sweep.pages = max(2, min(MAX_PAGES, math.ceil(total / self._size)))
-        if sweep.pages - 1 > len(sweep.unseen):
-            self._give_up(sweep, now=self._began)
-            return
-        sweep.todo.extend(range(2, sweep.pages + 1))
+    def _measure(self, sweep: Sweep, ask: Page, page: TaskPage) -> None:
+        """Learn from a first page how long the list is."""
+        if page.next_page is not None:
+            self._size = max(1, len(page.tasks))
+        since, until = ask.wanted.since, ask.wanted.until
+        if sweep.is_full and since and until:
+            total = page.total if page.total is not None else len(page.tasks)
+            self._foreign = max(0.0, total - len(sweep.unseen) - sweep.found) / (until - since).total_seconds()
 
-    def _space(self, sweep: _Sweep) -> None:
+    def _space(self, sweep: Sweep) -> None:
         # Spread, because what each page shows to be finished is fetched at once: one burst would queue.
-        sweep.next_page = sweep.asked + self.seconds(self._cycle) / sweep.pages
+        sweep.next_page = sweep.asked + self._round_seconds(sweep) / sweep.pages
+
+    def _round_seconds(self, sweep: Sweep) -> float:
+        return self.seconds(sweep.seconds if sweep.is_full else sweep.round_seconds(self._allowance))
 
     def failed(self, ask: Page, now: float) -> None:
         """Take the failure of a page: it is asked for again, some times."""
         sweep = self._sweep
-        if sweep is None or ask.wanted is not sweep.wanted:
+        if sweep is None or sweep.reading_of(ask) is None:
             return
-        sweep.outstanding -= 1
-        sweep.failures += 1
-        if sweep.failures <= 2:
-            sweep.todo.appendleft(ask.number)
+        if sweep.failed(ask):
             sweep.next_page = now + self._rng.uniform(0.5, 1.0)
-            return
-        self._repose()
-        self._give_up(sweep, now)
+        elif sweep.is_full:
+            self._repose()
+            self._give_up(sweep, now)
+        else:
+            # Before the list as such is doubted, a full sweep shows what it is good for.
+            self._defects += 1
+            self._until_full = 0
+            self._sweep = None
 
     def forget(self, task_id: str) -> None:
         """Let a task go."""
@@ -214,15 +263,16 @@ class Sweeps:
         """Drop the sweep under way."""
         self._sweep = None
 
-    def _give_up(self, sweep: _Sweep, now: float) -> None:
+    def _give_up(self, sweep: Sweep, now: float) -> None:
         self._sweep = None
         self._singly(sweep.unseen.values(), now)
 
-    def _end(self, now: float) -> None:
-        sweep, self._sweep = self._sweep, None
-        if sweep is None:
-            return
-        if sweep.found:
+    def _end(self, sweep: Sweep, now: float) -> None:
+        """Take what a sweep, or its first round, has not shown; begin the next round."""
+        self._ended = sweep.ended
+        if not sweep.is_full:
+            self._defects = 0
+        elif sweep.found:
             self._fruitless = 0
         elif sweep.unseen:
             # Not one of ours: the list's clock or region is another one than assumed.
@@ -230,11 +280,18 @@ class Sweeps:
         late = []
         for entry in sweep.unseen.values():
             entry.misses += 1
+            entry.is_listed = False
             self._margins.widen()
             if entry.misses >= MISSES_ALLOWED or self._rest:
                 late.append(entry)
             # Else the list may lag behind; the next sweep may show it.
         self._singly(late, now)
+        again = max(now, sweep.round_began + self._round_seconds(sweep))
+        if sweep.is_full or again + self._round_seconds(sweep) > sweep.began + LATEST * sweep.seconds:
+            self._sweep = None
+        else:
+            sweep.next_round(again)
+            self._yields.turn()
 
     def _repose(self) -> None:
         self._yields = Yields()

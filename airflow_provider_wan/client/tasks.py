@@ -70,7 +70,14 @@ class TaskHandle(BaseModel):
 
         :raises pydantic.ValidationError: for a dict that is no handle.
         """
-        return handle if isinstance(handle, TaskHandle) else cls.model_validate(handle)
+        if isinstance(handle, TaskHandle):
+            return handle
+        found = cls.model_validate(handle)
+        # Thousands are kept at a time: the set of the fields that were given, larger than all else of it, is kept once.
+        return cls.model_construct(_FIELDS, **dict(found))
+
+
+_FIELDS = set(TaskHandle.model_fields)
 
 
 class VideoTask(BaseModel):

@@ -54,6 +54,8 @@ class World:
     list_shift: float = 0.0
     """Seconds by which the list's clock is off."""
     list_is_broken: bool = False
+    status_is: str = "heeded"
+    """What the list makes of a status to filter by: heeded, ignored or refused."""
     foreign_per_second: float = 0.0
     outages: tuple[tuple[float, float], ...] = ()
     error_rate: float = 0.0
@@ -122,6 +124,15 @@ class FakeVendor:
                 self.tasks[f"foreign-{number}"] = Fate(f"foreign-{number}", at, at, at + 90.0, is_ours=False)
                 number += 1
 
+    def hide(self, fate: Fate) -> None:
+        """Keep a task out of the list; a query finds it."""
+        self._rows.remove(fate)
+        self._times.remove(fate.submitted)
+
+    def status_of(self, fate: Fate, now: float) -> TaskStatus:
+        """Return the state of a task."""
+        return fate.status(now)
+
     def _next_of(self, queue: deque[int]) -> int:
         if self.world.order == "any":
             queue.rotate(-self.rng.randrange(len(queue)))
@@ -145,6 +156,8 @@ class FakeVendor:
             return self._task(ask.handle, now)
         if self.world.list_is_broken:
             return WanServerError("the list is out of order")
+        if ask.wanted.status and self.world.status_is == "refused":
+            return WanRejectedError("no such parameter: status")
         return self._page(ask.wanted, ask.number, now)
 
     def _is_too_much(self, kind: str, now: float) -> bool:
@@ -160,7 +173,7 @@ class FakeVendor:
         fate = self.tasks[handle.task_id]
         if int(fate.task_id[5:]) < self.world.unknown:
             return WanRejectedError("no such task")
-        task = self._told(fate, fate.status(now), now)
+        task = self._told(fate, self.status_of(fate, now), now)
         if task.status is TaskStatus.SUCCEEDED:
             task.video_url = f"https://results.example/{fate.task_id}.mp4"
         return task
@@ -184,9 +197,10 @@ class FakeVendor:
         until = (wanted.until - EPOCH).total_seconds() - shift if wanted.until else 1e9
         first, last = bisect_left(self._times, since), bisect_right(self._times, min(until, seen_at))
         size = min(wanted.page_size, self.world.page_cap)
-        total = last - first
-        end = last - (number - 1) * size
-        rows = self._rows[max(first, end - size) : max(first, end)]
-        pages = -(-total // size)
-        tasks = [self._told(fate, fate.status(seen_at), seen_at) for fate in reversed(rows)]
-        return TaskPage(tasks, number + 1 if number < pages else None, total)
+        rows = self._rows[first:last]
+        if wanted.status and self.world.status_is == "heeded":
+            rows = [fate for fate in rows if self.status_of(fate, seen_at) is wanted.status]
+        end = len(rows) - (number - 1) * size
+        shown = rows[max(0, end - size) : max(0, end)]
+        tasks = [self._told(fate, self.status_of(fate, seen_at), seen_at) for fate in reversed(shown)]
+        return TaskPage(tasks, number + 1 if end > size else None, len(rows))

@@ -46,6 +46,8 @@ ERRORS: dict[str, WanError] = {
     "malformed": WanResponseError("not JSON"),
 }
 MOODS = ["good", "good", "silent", "list is broken", "list is empty", *ERRORS]
+PAGE = 5
+"""Rows on a page of the list: so few that it pays to ask for what has ended only."""
 
 DELIVERY = LONGEST_PAUSE + LONGEST + 2 * TIME_OUT + 4 * max(INTERVALS)
 """Seconds after which a finished task has been told, whatever was learnt or went wrong before."""
@@ -54,9 +56,15 @@ DELIVERY = LONGEST_PAUSE + LONGEST + 2 * TIME_OUT + 4 * max(INTERVALS)
 class Polling(RuleBasedStateMachine):
     """A driver and a vendor with moods; the rules are what can happen, the checks are in ``_pump``."""
 
-    @initialize(rate=st.sampled_from([1.0, 3.0, 15.0]), can_list=st.booleans(), seed=st.integers(0, 999))
-    def begin(self, rate: float, can_list: bool, seed: int) -> None:
+    @initialize(
+        rate=st.sampled_from([1.0, 3.0, 15.0]),
+        can_list=st.booleans(),
+        heeds_status=st.booleans(),
+        seed=st.integers(0, 999),
+    )
+    def begin(self, rate: float, can_list: bool, heeds_status: bool, seed: int) -> None:
         self.rate = rate
+        self.heeds_status = heeds_status
         self.schedule = Schedule(rate, can_list, random.Random(seed))
         self.rng = random.Random(seed)
         self.now = 0.0
@@ -207,10 +215,10 @@ class Polling(RuleBasedStateMachine):
     def _page(self, ask: Page) -> TaskPage:
         known = [] if self.mood == "list is empty" else sorted(self.ends)
         # One task in three is not in the list at all, and its pages are small.
-        rows = [task_id for task_id in known if int(task_id[1:]) % 3]
-        shown = rows[(ask.number - 1) * 20 : ask.number * 20]
-        more = ask.number * 20 < len(rows)
-        return TaskPage([self._task(task_id) for task_id in shown], ask.number + 1 if more else None, len(rows))
+        tasks = [self._task(task_id) for task_id in known if int(task_id[1:]) % 3]
+        rows = [task for task in tasks if not self.heeds_status or ask.wanted.status in (None, task.status)]
+        shown = rows[(ask.number - 1) * PAGE : ask.number * PAGE]
+        return TaskPage(shown, ask.number + 1 if ask.number * PAGE < len(rows) else None, len(rows))
 
 
 TestPolling = Polling.TestCase

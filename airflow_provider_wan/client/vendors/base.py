@@ -71,12 +71,16 @@ class Problem:
 
 @dataclass(frozen=True)
 class TaskFilter:
-    """Which tasks to list: a time window (aware datetimes; none for all that is kept) and optionally a model."""
+    """Which tasks to list: a time window (aware datetimes; none for all that is kept), optionally a model and a state.
+
+    A vendor may not heed the state.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
     model: str | None = None
     mode: Mode | None = None
+    status: TaskStatus | None = None
     page_size: int = 100
 
 
