@@ -7,6 +7,7 @@ import signal
 
 from harness import explain
 
+from tools.airflow_rest import wait_until
 from tools.local_airflow import LocalAirflow
 from tools.process_family import alive
 
@@ -22,7 +23,8 @@ def test_a_killed_task_process_is_a_failed_try(airflow: LocalAirflow) -> None:
     run_id = airflow.rest.trigger("harness_running")
     airflow.rest.wait_for_task("harness_running", run_id, "hold", {"running"})
     pid = airflow.wait_for_task_pid("harness_running", run_id, "hold")
-    assert len(airflow.busy_worker_pids()) == 1
+    # A worker is busy for a moment longer than the task that it ran before.
+    wait_until(lambda: len(airflow.busy_worker_pids()) == 1, 30, "one worker is busy")
     os.kill(pid, signal.SIGKILL)
     assert airflow.rest.wait_for_run("harness_running", run_id) == "success"
     assert airflow.rest.xcom("harness_running", run_id, "hold") == 2
