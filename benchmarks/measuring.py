@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import statistics
 import time
@@ -17,7 +18,8 @@ class StallMeter:
 
     On a shared machine the process may simply have been off the CPU, so the CPU time that the loop's thread used
     during the worst pause stands beside it. A call that blocks on the network uses none either: compare with the
-    floor, whose process does nothing.
+    floor, whose process does nothing. Python's garbage collector runs inside of those pauses; its longest turn stands
+    beside them, too, because a full one grows with all that the process has ever imported.
     """
 
     def __init__(self) -> None:
@@ -28,8 +30,11 @@ class StallMeter:
         self.seconds = 0.0
         self.busiest = 0.0
         self.busiest_at = 0.0
+        self.collecting = 0.0
+        self.full_collections = 0
 
     async def run(self) -> None:
+        gc.callbacks.append(self._watch_collector)
         began = last = time.monotonic()
         cpu = time.thread_time()
         while True:
@@ -45,12 +50,21 @@ class StallMeter:
                 self.worst, self.worst_cpu = late, own
             last, cpu = now, used
 
+    def _watch_collector(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._collector_began = time.thread_time()
+        else:
+            self.collecting = max(self.collecting, time.thread_time() - self._collector_began)
+            self.full_collections += info["generation"] == 2
+
     def report(self) -> dict[str, Any]:
         return {
             "stall": self.worst,
             "stall_cpu": self.worst_cpu,
             "busiest": self.busiest,
             "busiest_at": self.busiest_at,
+            "collecting": self.collecting,
+            "full_collections": self.full_collections,
             "stalls_over_50_ms": self.over_50_ms,
             "away": self.away / self.seconds if self.seconds else 0.0,
         }

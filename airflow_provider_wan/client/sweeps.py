@@ -113,9 +113,12 @@ class Sweeps:
         self._until_full = self._until_full - 1 if plan else FULL_EVERY - 1
         self._sweep = self._latest = Sweep(lists, {entry.handle.task_id: entry for entry in shown}, now, cycle)
         self._yields.turn()
+        # The sweep has a cycle to find them; queries in the meantime would be a waste. Thousands are not put off anew
+        # with each sweep.
+        longer = 1.0 if plan else 0.0
         for entry in covered:
-            # The sweep has a cycle to find it; a query in the meantime would be a waste.
-            self._put_off(entry, max(entry.due, now + cycle * self._rng.uniform(1.2, 1.8)))
+            if entry.due < now + 1.2 * cycle:
+                self._put_off(entry, now + cycle * (longer + self._rng.uniform(1.2, 1.8)))
 
     def _window(self, entries: list[Entry]) -> TaskFilter:
         models = {entry.handle.model for entry in entries}
