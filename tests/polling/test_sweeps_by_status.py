@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -74,15 +75,27 @@ def test_a_task_without_a_video_is_found_as_soon(end: TaskStatus) -> None:
 
 def test_new_tasks_are_looked_for_in_the_list_at_once() -> None:
     # The older ones have long been listed; a task that is not in the list at all must not wait for the next full sweep.
-    world = World(tasks=1500, submits_per_second=3.0, run=(1200.0, 1800.0))
+    world = World(tasks=1800, submits_per_second=3.0, run=(1200.0, 1800.0))
     vendor = Watched(world)
-    hidden = vendor.tasks["task-01200"]
-    vendor.hide(hidden)
-    hidden.ended = hidden.submitted + 70.0
+    hidden = [vendor.tasks[f"task-{1200 + 45 * number:05}"] for number in range(FULL_EVERY)]  # one in each cycle
+    for fate in hidden:
+        vendor.hide(fate)
+        fate.ended = fate.submitted + 70.0
     simulation = Simulation(world, vendor)
-    simulation.run(until=hidden.submitted + 500.0)
-    assert simulation.report.endings[hidden.task_id]
-    assert simulation.report.first_asked[hidden.task_id] <= hidden.submitted + 6 * INTERVAL
+    simulation.run(until=hidden[-1].submitted + 200.0)
+    asked = [simulation.report.first_asked[fate.task_id] - fate.submitted for fate in hidden]
+    assert max(asked) <= 5 * INTERVAL
+    assert {fate.task_id for fate in hidden} <= simulation.report.endings.keys()
+
+
+def test_a_task_that_the_list_shows_no_more_is_found_by_the_next_full_sweep() -> None:
+    vendor = Watched(World(**LONG))
+    fate = vendor.tasks["task-00700"]
+    simulation = Simulation(vendor.world, vendor)
+    simulation.at(200.0, lambda: vendor.hide(fate))
+    fate.ended = 201.0
+    simulation.run(until=200.0 + (FULL_EVERY + 4) * INTERVAL)
+    assert fate.task_id in simulation.report.endings
 
 
 @pytest.mark.parametrize("answer", ["ignored", "refused"])
@@ -94,6 +107,8 @@ def test_a_vendor_that_takes_no_status_gets_full_sweeps(answer: str) -> None:
     # An answer that shows other states tells at once; a refusal could be a passing trouble.
     assert len(by_status) <= {"ignored": 3, "refused": 8}[answer]
     assert max(by_status) < 200.0
+    in_a_row = [len(list(pages)) for status, pages in groupby(vendor.pages, lambda page: page[1]) if status]
+    assert max(in_a_row) <= 3  # then a full sweep comes first
 
 
 def test_a_queue_is_swept_in_full() -> None:
