@@ -117,7 +117,7 @@ class AirflowRest:
 
     # -- DAGs and runs ------------------------------------------------------------------------------------
 
-    def wait_for_dag(self, dag_id: str, timeout: float = 60) -> None:
+    def wait_for_dag(self, dag_id: str, timeout: float = 120) -> None:
         """Wait until the DAG processor has brought this DAG in; fails with its import errors."""
 
         def visible() -> bool:
@@ -158,7 +158,7 @@ class AirflowRest:
     def run(self, dag_id: str, run_id: str) -> Json:
         return self._object(f"/dags/{dag_id}/dagRuns/{run_id}")
 
-    def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 120) -> str:
+    def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 240) -> str:
         """Wait for the end of a run; returns `success` or `failed`."""
 
         def finished() -> str | None:
@@ -190,7 +190,7 @@ class AirflowRest:
         states: Collection[str] = TASK_FINISHED,
         *,
         map_index: int = -1,
-        timeout: float = 60,
+        timeout: float = 180,
         min_try: int = 1,
     ) -> Json:
         """Wait until a task instance is in one of `states` in its try number `min_try` or a later one."""

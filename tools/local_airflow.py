@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -37,6 +38,17 @@ COMPONENTS: Mapping[str, Sequence[str]] = {
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
+
+JOB_TYPES = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
+"""What Airflow's table `job` calls the components that report there."""
+
+LOCK_SECONDS = 60
+"""For which SQLite's writers queue for their one lock: on a busy machine the default of 5 s is not enough."""
+
+API_SERVER_LOCK_SECONDS = 2
+"""The API server of 3.3 can lock itself out: from its event loop it notes a click (a trigger, a clear) in the audit
+log, and so waits for the lock that a request of a task holds, which waits for the event loop to commit. Nothing moves
+until SQLite gives up; those who asked then ask again."""
 
 WORKER_TITLE = "airflow worker -- LocalExecutor"
 
@@ -72,6 +84,7 @@ class LocalAirflow:
         self._family = family or ProcessFamily()
         self._say = say
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._kinds: dict[str, str] = {}
         self._since: dict[str, float] = {}
         self._jwt_secret = secrets.token_urlsafe(64)
 
@@ -149,24 +162,48 @@ class LocalAirflow:
         name = alias or component
         if name in self._running:
             raise ValueError(f"{name} is already running")
+        self._kinds[name] = component
         self._since[name] = time.time()
         self._running[name] = self._spawn(name, COMPONENTS[component])
         return self._running[name].pid
 
     def kill(self, component: str) -> None:
-        """SIGKILL a component with everything it has forked, the running tasks of a scheduler included."""
+        """SIGKILL a component with everything it has forked, the running tasks of a scheduler included.
+
+        Airflow takes it for dead at once, as if its health check threshold had passed. That threshold can so be
+        long, and a machine that stands still for a minute makes no living component look dead.
+        """
         self._family.kill(self._running.pop(component))
+        self._presume_dead(component, 60)
 
     def terminate(self, component: str, grace: float = 10) -> None:
         """SIGTERM a component and wait until it and its children are gone."""
         self._family.terminate([self._running.pop(component)], grace)
 
     def freeze(self, component: str) -> None:
-        """SIGSTOP a component and its children: alive, but it does nothing, like a stalled machine."""
-        send(self.pids(component), signal.SIGSTOP)
+        """SIGSTOP a component and its children: alive, but it does nothing, and Airflow takes it for dead."""
+        while True:
+            send(self.pids(component), signal.SIGSTOP)
+            try:
+                return self._presume_dead(component, 2)
+            except sqlite3.OperationalError:  # stopped in the middle of a write, it keeps all others from writing
+                self.thaw(component)
 
     def thaw(self, component: str) -> None:
         send(self.pids(component), signal.SIGCONT)
+
+    def _presume_dead(self, component: str, timeout: float) -> None:
+        """Date back the last sign of life of every process of this kind; one that lives soon gives another.
+
+        Raises sqlite3.OperationalError when the database is locked for `timeout` seconds.
+        """
+        if (job_type := JOB_TYPES.get(self._kinds[component])) is None:
+            return
+        long_ago = (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%d %H:%M:%S.%f")
+        with contextlib.closing(sqlite3.connect(self.database, timeout=timeout)) as connection, connection:
+            connection.execute(
+                "update job set latest_heartbeat = ? where job_type = ? and state = 'running'", (long_ago, job_type)
+            )
 
     def repair(self) -> None:
         """Back to one running process of each kind, after whatever a test did."""
@@ -234,13 +271,13 @@ class LocalAirflow:
     def _spawn(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         return self._family.spawn(
             [sys.executable, "-m", "airflow", *arguments],
-            env=self.environment(),
+            env=self.environment(API_SERVER_LOCK_SECONDS if name == "api-server" else LOCK_SECONDS),
             log=self.logs / f"{name}.log",
             cwd=self.home,
         )
 
-    def environment(self) -> dict[str, str]:
-        """The variables of every component: this process's without its Airflow settings, plus ours."""
+    def environment(self, lock_seconds: float = LOCK_SECONDS) -> dict[str, str]:
+        """The variables of a component: this process's without its Airflow settings, plus ours."""
         # Without byte code each of the many processes compiles Airflow again, and starts take twice as long.
         dropped = ("AIRFLOW", "PYTHONDONTWRITEBYTECODE", "_AIRFLOW")
         env = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
@@ -259,8 +296,7 @@ class LocalAirflow:
             "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "CORE__TEST_CONNECTION": "Enabled",
-            # SQLite's writers queue for one lock; on a busy machine the default of 5 s is not enough.
-            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}?timeout=60",
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}?timeout={lock_seconds}",
             "API__HOST": "127.0.0.1",
             "API__PORT": self.url.rpartition(":")[2],
             "API__BASE_URL": self.url,

@@ -36,14 +36,14 @@ class Run:
 
     # -- Airflow's side -----------------------------------------------------------------------------------
 
-    def wait(self, *states: str, task_id: str = "video", timeout: float = 90, min_try: int = 1) -> Json:
+    def wait(self, *states: str, task_id: str = "video", timeout: float = 180, min_try: int = 1) -> Json:
         """Wait until the task is in one of the states (default: it has ended)."""
         wanted = states or TASK_FINISHED
         return self.airflow.rest.wait_for_task(
             self.dag_id, self.run_id, task_id, wanted, timeout=timeout, min_try=min_try
         )
 
-    def end(self, timeout: float = 120) -> str:
+    def end(self, timeout: float = 240) -> str:
         """Wait for the end of the run."""
         return self.airflow.rest.wait_for_run(self.dag_id, self.run_id, timeout)
 
@@ -65,7 +65,7 @@ class Run:
         return self.airflow.rest.task_log(self.dag_id, self.run_id, task_id, try_number=try_number)
 
     def wait_for_log(
-        self, text: str, task_id: str = "video", timeout: float = 60, try_number: int | None = None
+        self, text: str, task_id: str = "video", timeout: float = 180, try_number: int | None = None
     ) -> str:
         """Wait until a text stands in the task's log; returns the log."""
 
@@ -77,7 +77,7 @@ class Run:
 
         return wait_until(logged, timeout, f"{text!r} is in the log of {self.dag_id}.{task_id}", every=0.5)
 
-    def wait_for_trigger(self, task_id: str = "video", timeout: float = 60) -> int:
+    def wait_for_trigger(self, task_id: str = "video", timeout: float = 180) -> int:
         """Wait until a triggerer has taken the deferred task; returns which."""
 
         def taken() -> int | None:
@@ -108,7 +108,7 @@ class Run:
         cancels = [entry for entry in ledger["cancels"] if entry["task_id"] in created and entry["accepted"]]
         return Cost(len(created), len(billed), len(cancels))
 
-    def wait_for_cost(self, true: Callable[[Cost], bool], timeout: float = 60) -> Cost:
+    def wait_for_cost(self, true: Callable[[Cost], bool], timeout: float = 180) -> Cost:
         """Wait until the books say something of this run (also of a task whose answer is still held back)."""
 
         def told() -> Cost | None:

@@ -57,7 +57,7 @@ def test_a_task_killed_while_it_lands_the_video_lands_it_in_the_next_try(
 ) -> None:
     folder = airflow.home / "landed" / "crash"
     run = Run(airflow, sandbox, "case_video", "[sandbox endless-download]", store_to=f"file://{folder}/")
-    sandbox.wait_for(lambda ledger: bool(ledger["requests"].get("dashscope", {}).get("download")), timeout=60)
+    sandbox.wait_for(lambda ledger: bool(ledger["requests"].get("dashscope", {}).get("download")), timeout=180)
     run.kill_process()
     assert run.end() == "success"
     assert run.task()["try_number"] == 2

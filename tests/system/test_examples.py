@@ -46,7 +46,7 @@ def test_every_example_is_imported_and_has_its_row_here(airflow: LocalAirflow) -
 @pytest.mark.parametrize("dag_id", BILLED)
 def test_example_succeeds_and_is_billed_once(airflow: LocalAirflow, sandbox: Sandbox, dag_id: str) -> None:
     run_id = airflow.rest.trigger(dag_id)
-    assert airflow.rest.wait_for_run(dag_id, run_id, timeout=180) == "success"
+    assert airflow.rest.wait_for_run(dag_id, run_id, timeout=300) == "success"
     ledger = sandbox.ledger()
     assert len(ledger["created"]) == len(ledger["billed"]) == BILLED[dag_id]
     assert ledger["duplicates"] == []

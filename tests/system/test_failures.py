@@ -132,7 +132,7 @@ def test_a_running_task_outlives_the_deadline_and_the_retry_adopts_it(
 
 def test_a_submission_that_made_nothing_is_sent_again_once_the_list_proves_it(started: Started) -> None:
     run = started("nothing made")
-    assert run.end(timeout=180) == "success"
+    assert run.end(timeout=300) == "success"
     assert run.task()["try_number"] == 1
     assert "the lost submission made no task" in run.log()
     assert run.cost() == ONE_VIDEO
@@ -140,7 +140,7 @@ def test_a_submission_that_made_nothing_is_sent_again_once_the_list_proves_it(st
 
 def test_a_long_throttled_submission_waits_without_a_worker_and_without_a_retry(started: Started) -> None:
     run = started("long throttled")
-    assert run.end(timeout=180) == "success"
+    assert run.end(timeout=300) == "success"
     assert run.task()["try_number"] == 1
     assert "The submission is throttled, no task was made" in run.log()
     assert run.cost() == ONE_VIDEO

@@ -19,7 +19,7 @@ STARTED = {vendor: ("case_modes", "a red kite", {"conn": f"wan_{vendor}"}) for v
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_every_mode_at_every_vendor_ends_with_a_video(started: Callable[[str], Run], vendor: str) -> None:
     run = started(vendor)
-    assert run.end(timeout=180) == "success"
+    assert run.end(timeout=300) == "success"
     assert run.cost() == Cost(created=4, billed=4)
     for mode in MODES:
         result = run.result(mode)

@@ -121,7 +121,7 @@ def test_marking_a_deferred_task_cancels_the_queued_one_even_when_the_vendor_is_
     # The vendor's answer comes after Airflow has closed the task's log; that it was asked stands there.
     run.wait_for_log("Cancelling task")
     said = f"{run.vendor_tasks()[0]['task_id']} was cancelled while queued: it is not billed"
-    wait_until(lambda: said in airflow.component_log("triggerer", 10_000), 30, said)
+    wait_until(lambda: said in airflow.component_log("triggerer", 10_000), 120, said)
     assert run.task()["state"] == state
     assert run.cost() == Cost(created=1, billed=0, cancelled=1)
 

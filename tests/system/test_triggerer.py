@@ -44,7 +44,7 @@ def test_a_triggerer_that_was_frozen_and_replaced_cancels_nothing(
     airflow.freeze("triggerer")
     airflow.start_component("triggerer", alias="triggerer-2")
     for run in held:
-        wait_until(lambda run=run: run.wait_for_trigger() not in former, 90, "the second triggerer took over")
+        wait_until(lambda run=run: run.wait_for_trigger() not in former, 180, "the second triggerer took over")
     airflow.thaw("triggerer")
     # It notices that its triggers have moved, and kills its own copies of them.
     for run in held:
