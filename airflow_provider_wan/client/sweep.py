@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from airflow_provider_wan.client.asks import Entry, Page
 from airflow_provider_wan.client.tasks import TaskStatus
@@ -12,9 +12,6 @@ from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage
 
 MAX_PAGES = 400
 ENDS = (TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED)
-
-MOST_ROUNDS = 4
-"""Times that a sweep by status reads what has succeeded; fewer, where that would cost too much."""
 
 TRIES = 3
 """Of all pages together, before the sweep is given up."""
@@ -32,8 +29,8 @@ class Sweep:
     """A sweep under way; times are seconds of the schedule's clock.
 
     A full one reads everything in the window until it has seen all it looks for. One by status reads what has
-    succeeded, failed and been cancelled, what has succeeded in several rounds, and everything only where there are
-    tasks that have not been seen in the list yet.
+    succeeded, failed and been cancelled, and everything only where there are tasks that have not been seen in the list
+    yet.
 
     :param lists: what to read.
     :param looked_for: the tasks that the lists of everything should show, by id.
@@ -44,16 +41,12 @@ class Sweep:
         self.is_full = lists[0].status is None
         self.unseen = looked_for
         self.found = 0
-        self.round_began = self.next_page = self.asked = now
-        self.began = now
+        self.began = self.next_page = self.asked = now
         self.seconds = seconds
         self.outstanding = 0
         self.ended: Counter[TaskStatus] = Counter()
         """Rows, ours and others', by the states that are ends."""
         self._failures = 0
-        self._read(lists)
-
-    def _read(self, lists: list[TaskFilter]) -> None:
         self._readings = [Reading(wanted) for wanted in lists]
         self._todo = deque(Page(wanted, 1) for wanted in lists)
 
@@ -103,16 +96,3 @@ class Sweep:
         self._failures += 1
         self._todo.appendleft(ask)
         return self._failures < TRIES
-
-    def round_seconds(self, allowance: float) -> float:
-        """Return what a round over that which has succeeded may take, if so many pages are allowed in all."""
-        repeated = self._readings[0].pages
-        share = repeated / max(1.0, allowance - (self.pages - repeated))
-        return self.seconds * max(1 / MOST_ROUNDS, min(1.0, share))
-
-    def next_round(self, moment: float) -> None:
-        """Read what has succeeded once more."""
-        self.round_began = self.next_page = moment
-        self.ended[TaskStatus.SUCCEEDED] = 0
-        self.unseen = {}
-        self._read([replace(self._readings[0].wanted)])

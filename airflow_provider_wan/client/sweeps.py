@@ -2,7 +2,7 @@
 
 A list shows states, not results, and it shows everything the account made in a window of time: other people's tasks
 and our own finished ones too. A full sweep reads all of it. Where that is long, most sweeps ask for what has ended only
-(the vendor's list takes a status), in several rounds; a full one comes at times to see that the list shows our tasks.
+(the vendor's list takes a status); a full one comes at times to see that the list shows our tasks.
 """
 
 from __future__ import annotations
@@ -43,9 +43,6 @@ FULL_EVERY = 8
 CHEAPER = 0.2
 """Of the pages of a full sweep, so many at most are worth a sweep by status, which finds ends less evenly."""
 
-LATEST = 1.1
-"""Of a cycle: the last round of a sweep is to be over by then."""
-
 DEFECTS_ALLOWED = 2
 """Sweeps by status in a row that may fail before they are given up."""
 
@@ -70,8 +67,6 @@ class Sweeps:
         self._rest = 0
         self._margins = _Margins()
         self._yields = Yields()
-        self._allowance = 0.0
-        """Pages that a sweep by status may cost."""
         self._ended: Counter[TaskStatus] | None = None
         """What the last sweep showed to have ended, by state."""
         self._until_full = 0
@@ -88,9 +83,7 @@ class Sweeps:
 
     def next_sweep(self) -> float:
         """Return when the next sweep is to begin, by what the last one has shown."""
-        if self._latest is None or (self._sweep and not self._sweep.is_full):
-            return math.inf
-        return self._latest.round_began + self._round_seconds(self._latest)
+        return self._latest.began + self.seconds(self._latest.seconds) if self._latest else math.inf
 
     def begin(self, ripe: list[Entry], now: float, cycle: float, may_be_by_status: bool) -> None:
         """Begin a sweep for the ``ripe`` entries if it costs fewer requests than asking for each.
@@ -150,8 +143,7 @@ class Sweeps:
             else:
                 chosen = [entry for entry in chosen if entry.is_listed]
                 newcomers = []
-        self._allowance = CHEAPER * cost
-        return (lists, newcomers, chosen) if pages <= self._allowance else None
+        return (lists, newcomers, chosen) if pages <= CHEAPER * cost else None
 
     def _rows(self, entries: list[Entry]) -> float:
         """Return how many rows the list of everything has in the window of these."""
@@ -205,10 +197,7 @@ class Sweeps:
             entry.misses, entry.is_listed = 0, True
             self._margins.learn(entry, row)
         sweep.found += len(rows)
-        ends = sum(row.status.is_ended and not entry.is_ended for entry, row in rows)
-        if ends or ask.wanted.status in (None, TaskStatus.SUCCEEDED):
-            # The few that failed or were cancelled tell nothing of how fast the others end.
-            self._yields.learn(ask.number, ends, now)
+        self._yields.learn(ask.number, sum(row.status.is_ended and not entry.is_ended for entry, row in rows), now)
         if ask.wanted.status and any(row.status is not ask.wanted.status for row in page.tasks):
             # The vendor does not heed the status: each of these lists is the full one.
             self._defects = DEFECTS_ALLOWED
@@ -236,10 +225,7 @@ class Sweeps:
 
     def _space(self, sweep: Sweep) -> None:
         # Spread, because what each page shows to be finished is fetched at once: one burst would queue.
-        sweep.next_page = sweep.asked + self._round_seconds(sweep) / sweep.pages
-
-    def _round_seconds(self, sweep: Sweep) -> float:
-        return self.seconds(sweep.seconds if sweep.is_full else sweep.round_seconds(self._allowance))
+        sweep.next_page = sweep.asked + self.seconds(sweep.seconds) / sweep.pages
 
     def failed(self, ask: Page, now: float) -> None:
         """Take the failure of a page: it is asked for again, some times."""
@@ -271,7 +257,8 @@ class Sweeps:
         self._singly(sweep.unseen.values(), now)
 
     def _end(self, sweep: Sweep, now: float) -> None:
-        """Take what a sweep, or its first round, has not shown; begin the next round."""
+        """Take what a sweep has not shown."""
+        self._sweep = None
         self._ended = sweep.ended
         if not sweep.is_full:
             self._defects = 0
@@ -289,12 +276,6 @@ class Sweeps:
                 late.append(entry)
             # Else the list may lag behind; the next sweep may show it.
         self._singly(late, now)
-        again = max(now, sweep.round_began + self._round_seconds(sweep))
-        if sweep.is_full or again + self._round_seconds(sweep) > sweep.began + LATEST * sweep.seconds:
-            self._sweep = None
-        else:
-            sweep.next_round(again)
-            self._yields.turn()
 
     def _repose(self) -> None:
         self._yields = Yields()

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_wan.client.errors import WanServerError
 from airflow_provider_wan.client.schedule import Ask, Query
+from airflow_provider_wan.client.sweep import ENDS, TRIES
 from airflow_provider_wan.client.sweeps import FULL_EVERY
 from airflow_provider_wan.client.tasks import TaskStatus
 
@@ -26,10 +28,15 @@ class Watched(FakeVendor):
         super().__init__(world)
         self.pages: list[tuple[float, TaskStatus | None]] = []
         self.ends_as: dict[str, TaskStatus] = {}
+        self.failing = 0
+        """So many pages are not given, whatever they show."""
 
     def answer(self, ask: Ask, now: float) -> Any:
         if not isinstance(ask, Query):
             self.pages.append((now, ask.wanted.status))
+            if self.failing:
+                self.failing -= 1
+                return WanServerError("HTTP 500")
         return super().answer(ask, now)
 
     def status_of(self, fate: Fate, now: float) -> TaskStatus:
@@ -96,6 +103,18 @@ def test_a_task_that_the_list_shows_no_more_is_found_by_the_next_full_sweep() ->
     fate.ended = 201.0
     simulation.run(until=200.0 + (FULL_EVERY + 4) * INTERVAL)
     assert fate.task_id in simulation.report.endings
+
+
+def test_a_page_that_fails_is_asked_for_again_at_once() -> None:
+    vendor = Watched(World(**LONG))
+    simulation = Simulation(vendor.world, vendor)
+    simulation.at(257.0, lambda: setattr(vendor, "failing", TRIES - 1))
+    simulation.run(until=280.0)
+    pages = [(at, status) for at, status in vendor.pages if at >= 257.0][:TRIES]
+    assert len({status for _, status in pages}) == 1
+    assert pages[-1][0] - pages[0][0] < 3.0
+    # The sweep goes on, and no full one is made in its place.
+    assert {status for at, status in vendor.pages if 257.0 <= at < 257.0 + INTERVAL} == set(ENDS)
 
 
 @pytest.mark.parametrize("answer", ["ignored", "refused"])
