@@ -74,7 +74,9 @@ def triggerer_section(data: dict[str, Any]) -> str:
             "## A real triggerer",
             *([data["again"]] if "again" in data else []),
             f"`airflow triggerer` on SQLite with deferred tasks written into its database; the generations run on. "
-            f"CPU is that of the runner process over {data['window']:.0f} s, 45 s after the last trigger has started. "
+            f"CPU is that of the runner process over {data['window']:.0f} s ({data['long_window']:.0f} s with 10,000 "
+            "tasks, as full readings of the list and full garbage collections come once in a minute or two), from 45 s "
+            "after the last trigger has started, or later, when what was seen stands in the tasks' logs. "
             "Memory is the runner's: PSS shares what it has in common with its supervisor, RSS does not. "
             "Warnings are those of Airflow's own watchdog (loop blocked for more than 0.2 s); "
             "those while starting are Airflow's too.",
