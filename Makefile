@@ -63,7 +63,7 @@ constraints: venv ## resolve the newest versions anew, for every supported Pytho
 	tools/constraints.sh $(BIN)/uv 3.1.8 constraints-3.1.txt --extra dev
 
 clean: ## remove environments, caches, homes of Airflows, results
-	rm -rf .venv .venv-bench .venv-3.1 .venv-3.2 .run out dist build .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-3.1 .venv-3.2 .run out dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(1): the environment's folder, $(2): constraints file, $(3): extras

@@ -174,7 +174,7 @@ class LocalAirflow:
         long, and a machine that stands still for a minute makes no living component look dead.
         """
         self._family.kill(self._running.pop(component))
-        self._presume_dead(component, 60)
+        self._presume_dead(component, LOCK_SECONDS)
 
     def terminate(self, component: str, grace: float = 10) -> None:
         """SIGTERM a component and wait until it and its children are gone."""
@@ -188,6 +188,7 @@ class LocalAirflow:
                 return self._presume_dead(component, 2)
             except sqlite3.OperationalError:  # stopped in the middle of a write, it keeps all others from writing
                 self.thaw(component)
+                self._presume_dead(component, LOCK_SECONDS)  # returns when that write is over
 
     def thaw(self, component: str) -> None:
         send(self.pids(component), signal.SIGCONT)

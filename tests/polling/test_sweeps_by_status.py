@@ -135,6 +135,7 @@ def test_a_queue_is_swept_in_full() -> None:
     vendor, _ = run(until=600.0, tasks=2500, running_limit=50, submits_per_second=20.0)
     assert len(vendor.pages) > 100
     assert {status for _, status in vendor.pages} == {None}
+    assert simulate(tasks=1000, running_limit=25, submits_per_second=5.0).lost == 0
 
 
 def test_a_short_list_is_swept_in_full() -> None:
