@@ -10,20 +10,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
-from airflow_provider_wan.sandbox.answers import KeepTransport
-from airflow_provider_wan.sandbox.clock import Clock
-from airflow_provider_wan.sandbox.control import Control
-from airflow_provider_wan.sandbox.desk import Desk, Vendor
-from airflow_provider_wan.sandbox.files import Files
-from airflow_provider_wan.sandbox.media_shelf import MediaShelf
-from airflow_provider_wan.sandbox.renderer import Renderer
+from airflow_provider_wan.sandbox.front.answers import KeepTransport
+from airflow_provider_wan.sandbox.front.control import Control
+from airflow_provider_wan.sandbox.front.gateway import Desk, Vendor
+from airflow_provider_wan.sandbox.front.result_host import Files
+from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.front.webhooks import Webhooks
 from airflow_provider_wan.sandbox.settings import Settings
-from airflow_provider_wan.sandbox.vendors.dashscope import DashScope
-from airflow_provider_wan.sandbox.vendors.freepik import Freepik
-from airflow_provider_wan.sandbox.vendors.gccai import Gccai
-from airflow_provider_wan.sandbox.vendors.powertokens import PowerTokens
-from airflow_provider_wan.sandbox.webhooks import Webhooks
-from airflow_provider_wan.sandbox.world import World
+from airflow_provider_wan.sandbox.vendors.dashscope.api import DashScope
+from airflow_provider_wan.sandbox.vendors.freepik.api import Freepik
+from airflow_provider_wan.sandbox.vendors.gccai.api import Gccai
+from airflow_provider_wan.sandbox.vendors.powertokens.api import PowerTokens
+from airflow_provider_wan.sandbox.video.renderer import Renderer
+from airflow_provider_wan.sandbox.world.clock import Clock
+from airflow_provider_wan.sandbox.world.world import World
 
 
 class SandboxApp:

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import uvicorn
 
 from airflow_provider_wan.sandbox.app import SandboxApp
-from airflow_provider_wan.sandbox.clock import Clock
-from airflow_provider_wan.sandbox.control import apply
+from airflow_provider_wan.sandbox.front.control import apply
 from airflow_provider_wan.sandbox.settings import Settings
+from airflow_provider_wan.sandbox.world.clock import Clock
 
 T = TypeVar("T")
 HOST = "127.0.0.1"

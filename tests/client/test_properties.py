@@ -22,11 +22,14 @@ from airflow_provider_wan.client.tasks import Mode, TaskHandle, VideoTask, resul
 from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage, Upload
 from airflow_provider_wan.client.webhooks import read_webhook
-from airflow_provider_wan.sandbox.media_shelf import MediaShelf
+from airflow_provider_wan.sandbox.front.uploads import MediaShelf
 from airflow_provider_wan.sandbox.settings import Settings
-from airflow_provider_wan.sandbox.tasks import Order
-from airflow_provider_wan.sandbox.vendors import dashscope_bodies, freepik_bodies, gccai_bodies, powertokens_bodies
-from airflow_provider_wan.sandbox.world import World
+from airflow_provider_wan.sandbox.vendors.dashscope import bodies as dashscope_bodies
+from airflow_provider_wan.sandbox.vendors.freepik import bodies as freepik_bodies
+from airflow_provider_wan.sandbox.vendors.gccai import bodies as gccai_bodies
+from airflow_provider_wan.sandbox.vendors.powertokens import bodies as powertokens_bodies
+from airflow_provider_wan.sandbox.world.tasks import Order
+from airflow_provider_wan.sandbox.world.world import World
 
 EXAMPLES = float(os.environ.get("WAN_TEST_EXAMPLES", "1"))
 """Multiplies the examples of each property; above 1 they are drawn anew each time."""

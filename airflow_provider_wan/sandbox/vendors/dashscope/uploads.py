@@ -12,9 +12,9 @@ import uuid
 from starlette.requests import Request
 from starlette.responses import Response
 
-from airflow_provider_wan.sandbox.answers import Answer, Refusal, oss_error
-from airflow_provider_wan.sandbox.desk import Desk, Visit
-from airflow_provider_wan.sandbox.media_shelf import OSS_DIRECTORY, MediaShelf
+from airflow_provider_wan.sandbox.front.answers import Answer, Refusal, oss_error
+from airflow_provider_wan.sandbox.front.gateway import Desk, Visit
+from airflow_provider_wan.sandbox.front.uploads import OSS_DIRECTORY, MediaShelf
 
 POLICY_SECONDS = 300
 

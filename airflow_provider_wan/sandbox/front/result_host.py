@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from airflow_provider_wan.sandbox.answers import HTML, HangUp, Truncated, endless, oss_error
-from airflow_provider_wan.sandbox.desk import Desk
-from airflow_provider_wan.sandbox.media_shelf import MediaShelf
-from airflow_provider_wan.sandbox.renderer import Renderer
-from airflow_provider_wan.sandbox.tasks import Status, Task
+from airflow_provider_wan.sandbox.front.answers import HTML, HangUp, Truncated, endless, oss_error
+from airflow_provider_wan.sandbox.front.gateway import Desk
+from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.video.renderer import Renderer
+from airflow_provider_wan.sandbox.world.tasks import Status, Task
 
 
 class Files:

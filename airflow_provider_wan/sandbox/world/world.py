@@ -10,12 +10,12 @@ from collections.abc import Callable, Hashable, Iterator
 from operator import attrgetter
 from typing import Any
 
-from airflow_provider_wan.sandbox.clock import Clock
-from airflow_provider_wan.sandbox.directives import Directives, parse
-from airflow_provider_wan.sandbox.lanes import Lane
-from airflow_provider_wan.sandbox.ledger import Ledger
 from airflow_provider_wan.sandbox.settings import Settings
-from airflow_provider_wan.sandbox.tasks import Failure, Order, Status, Task
+from airflow_provider_wan.sandbox.world.billing import Ledger
+from airflow_provider_wan.sandbox.world.clock import Clock
+from airflow_provider_wan.sandbox.world.directives import Directives, parse
+from airflow_provider_wan.sandbox.world.queue import Lane
+from airflow_provider_wan.sandbox.world.tasks import Failure, Order, Status, Task
 
 _created = attrgetter("created")
 

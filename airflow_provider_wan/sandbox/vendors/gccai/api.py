@@ -16,12 +16,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.routing import Route
 
-from airflow_provider_wan.sandbox.answers import Answer, Refusal
-from airflow_provider_wan.sandbox.desk import Desk, Vendor, Visit, bearer
-from airflow_provider_wan.sandbox.files import Files
-from airflow_provider_wan.sandbox.media_shelf import MediaShelf
-from airflow_provider_wan.sandbox.tasks import Failure, Status, Task
-from airflow_provider_wan.sandbox.vendors.gccai_bodies import Bodies
+from airflow_provider_wan.sandbox.front.answers import Answer, Refusal
+from airflow_provider_wan.sandbox.front.gateway import Desk, Vendor, Visit, bearer
+from airflow_provider_wan.sandbox.front.result_host import Files
+from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.vendors.gccai.bodies import Bodies
+from airflow_provider_wan.sandbox.world.tasks import Failure, Status, Task
 
 VERSION = "2026-07-27"
 VERSION_HEADER = "X-APIMart-Response-Version"

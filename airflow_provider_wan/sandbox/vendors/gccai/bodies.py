@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_wan.sandbox.answers import Refusal
-from airflow_provider_wan.sandbox.bodies import RATIOS, SEED_MAX, Reader, common_rest, web_or_image, web_url
-from airflow_provider_wan.sandbox.media_shelf import MediaShelf
-from airflow_provider_wan.sandbox.picture import ratio_of, size_of
-from airflow_provider_wan.sandbox.tasks import Failure, Order, shortened
-from airflow_provider_wan.sandbox.vendors import wan27
+from airflow_provider_wan.sandbox.front.answers import Refusal
+from airflow_provider_wan.sandbox.front.bodies import RATIOS, SEED_MAX, Reader, common_rest, web_or_image, web_url
+from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.vendors import wan_rules
+from airflow_provider_wan.sandbox.video.picture import ratio_of, size_of
+from airflow_provider_wan.sandbox.world.tasks import Failure, Order, shortened
 
 TIERS = ("720P", "1080P")
 
@@ -75,7 +75,7 @@ class Bodies:
         frames = [url for role, url in items if role == "first_frame"]
         if len(frames) > 1:
             raise self._top.wrong("image_with_roles", "may have one first_frame")
-        wan27.check_references(
+        wan_rules.check_references(
             len(items) - len(frames), len(videos), lambda rule: self._top.wrong("image_with_roles", rule)
         )
         prompt = self._common(prompt_required=True)

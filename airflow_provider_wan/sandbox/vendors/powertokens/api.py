@@ -14,13 +14,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from airflow_provider_wan.sandbox.answers import Answer, HangUp, Refusal
-from airflow_provider_wan.sandbox.desk import Desk, Vendor, Visit, bearer
-from airflow_provider_wan.sandbox.files import Files
-from airflow_provider_wan.sandbox.media_shelf import MediaShelf
+from airflow_provider_wan.sandbox.front.answers import Answer, HangUp, Refusal
+from airflow_provider_wan.sandbox.front.gateway import Desk, Vendor, Visit, bearer
+from airflow_provider_wan.sandbox.front.result_host import Files
+from airflow_provider_wan.sandbox.front.uploads import MediaShelf
 from airflow_provider_wan.sandbox.settings import fingerprint
-from airflow_provider_wan.sandbox.tasks import Status, Task
-from airflow_provider_wan.sandbox.vendors.powertokens_bodies import Bodies
+from airflow_provider_wan.sandbox.vendors.powertokens.bodies import Bodies
+from airflow_provider_wan.sandbox.world.tasks import Status, Task
 
 WORDS = {
     Status.PENDING: "queued",

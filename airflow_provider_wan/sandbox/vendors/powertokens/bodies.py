@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_wan.sandbox.answers import Refusal
-from airflow_provider_wan.sandbox.bodies import RATIOS, SEED_MAX, Reader, common_rest, web_or_image, web_url
-from airflow_provider_wan.sandbox.media_shelf import MediaShelf
-from airflow_provider_wan.sandbox.picture import ratio_of, size_of
-from airflow_provider_wan.sandbox.tasks import Order, shortened
-from airflow_provider_wan.sandbox.vendors import wan27
-from airflow_provider_wan.sandbox.vendors.wan27 import Media
+from airflow_provider_wan.sandbox.front.answers import Refusal
+from airflow_provider_wan.sandbox.front.bodies import RATIOS, SEED_MAX, Reader, common_rest, web_or_image, web_url
+from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.vendors import wan_rules
+from airflow_provider_wan.sandbox.vendors.wan_rules import Media
+from airflow_provider_wan.sandbox.video.picture import ratio_of, size_of
+from airflow_provider_wan.sandbox.world.tasks import Order, shortened
 
 TIERS = ("720P", "1080P")
 
@@ -76,20 +76,20 @@ class Bodies:
         media = self._media({"first_frame": 1, "last_frame": 1, "driving_audio": 1, "first_clip": 1})
         if not media:
             raise self._top.missing("media")
-        wan27.check_i2v(media, self._top)
-        like = self._shelf.size(wan27.first(media, "first_frame", "first_clip"))
+        wan_rules.check_i2v(media, self._top)
+        like = self._shelf.size(wan_rules.first(media, "first_frame", "first_clip"))
         return self._made("image_to_video", model, prompt, self._tier(), None, self._seconds(2, 15), like=like)
 
     def _r2v(self, model: str) -> Order:
         prompt = self._prompts(required=True)
         media = self._media({"reference_image": 5, "reference_video": 5, "first_frame": 1}, voices=True)
         videos = [item.url for item in media if item.type == "reference_video"]
-        wan27.check_references(
-            wan27.count(media, "reference_image"), len(videos), lambda rule: self._top.wrong("media", rule)
+        wan_rules.check_references(
+            wan_rules.count(media, "reference_image"), len(videos), lambda rule: self._top.wrong("media", rule)
         )
         ratio = self._top.choice("ratio", RATIOS, default="16:9")
         seconds = self._seconds(2, 10 if videos else 15)
-        frame = wan27.first(media, "first_frame")
+        frame = wan_rules.first(media, "first_frame")
         read = min(5.0, sum(self._shelf.seconds(url) for url in videos))
         like = self._shelf.size(frame)
         shape = None if frame else ratio
@@ -99,7 +99,7 @@ class Bodies:
         """Read the edit body of sibling gateways; PowerTokens has no page for it."""
         prompt = self._prompts(required=False)
         media = self._media({"video": 1, "reference_image": 4})
-        source = wan27.first(media, "video")
+        source = wan_rules.first(media, "video")
         if source is None:
             raise self._top.wrong("media", "must have exactly one item of type video")
         ratio = self._top.choice("ratio", RATIOS)
@@ -120,14 +120,14 @@ class Bodies:
         media = self._media(types)
         if not prompt and not media:
             raise self._top.missing("prompt")
-        frames = wan27.kinds(media) & {"first_frame", "last_frame"}
-        if frames and wan27.kinds(media) - frames:
+        frames = wan_rules.kinds(media) & {"first_frame", "last_frame"}
+        if frames and wan_rules.kinds(media) - frames:
             raise self._top.wrong("media", "may not have frames together with references, a file or a link")
-        if {"file", "link"} <= wan27.kinds(media):
+        if {"file", "link"} <= wan_rules.kinds(media):
             raise self._top.wrong("media", "may have a file or a link, not both")
         ratio = self._top.choice("ratio", ("adaptive", *RATIOS), default="adaptive")
         mode = "image_to_video" if frames else "reference_to_video" if media else "text_to_video"
-        like = self._shelf.size(wan27.first(media, "first_frame", "reference_video"))
+        like = self._shelf.size(wan_rules.first(media, "first_frame", "reference_video"))
         tier = self._tier(("480P", *TIERS))
         return self._made(mode, model, prompt, tier, ratio, self._seconds(2, 30), like=like)
 
@@ -145,7 +145,7 @@ class Bodies:
         def other(url: str) -> str | None:
             return None if url.startswith("asset://") else web_url(url)
 
-        return wan27.read_media(self._top, types, image=image, other=other, voices=voices)
+        return wan_rules.read_media(self._top, types, image=image, other=other, voices=voices)
 
     def _made(
         self,

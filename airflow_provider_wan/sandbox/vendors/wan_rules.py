@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from airflow_provider_wan.sandbox.answers import Refusal
-from airflow_provider_wan.sandbox.bodies import Reader
+from airflow_provider_wan.sandbox.front.answers import Refusal
+from airflow_provider_wan.sandbox.front.bodies import Reader
 
 Check = Callable[[str], "str | None"]
 

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_wan.sandbox.directives import strip
 from airflow_provider_wan.sandbox.settings import Settings
-from airflow_provider_wan.sandbox.tasks import Task
+from airflow_provider_wan.sandbox.world.directives import strip
+from airflow_provider_wan.sandbox.world.tasks import Task
 
 
 class Renderer:
@@ -94,7 +94,7 @@ class Renderer:
         """Have one job done, in the render thread; starts the process if there is none (or it died)."""
         process = self._process
         if process is None or process.poll() is not None:
-            command = [sys.executable, "-m", "airflow_provider_wan.sandbox.render"]
+            command = [sys.executable, "-m", "airflow_provider_wan.sandbox.video.render"]
             process = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
             )

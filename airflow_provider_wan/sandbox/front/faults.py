@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from airflow_provider_wan.sandbox.directives import Directives
 from airflow_provider_wan.sandbox.settings import FailNext, Settings
-from airflow_provider_wan.sandbox.world import World
+from airflow_provider_wan.sandbox.world.directives import Directives
+from airflow_provider_wan.sandbox.world.world import World
 
 
 class Faults:

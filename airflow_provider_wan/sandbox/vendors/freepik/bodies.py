@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_wan.sandbox.bodies import RATIOS, SEED_MAX, Reader, common_rest, web_url
-from airflow_provider_wan.sandbox.media_shelf import MediaShelf
-from airflow_provider_wan.sandbox.picture import ratio_of, size_of
-from airflow_provider_wan.sandbox.tasks import Order, shortened
-from airflow_provider_wan.sandbox.vendors import wan27
+from airflow_provider_wan.sandbox.front.bodies import RATIOS, SEED_MAX, Reader, common_rest, web_url
+from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.vendors import wan_rules
+from airflow_provider_wan.sandbox.video.picture import ratio_of, size_of
+from airflow_provider_wan.sandbox.world.tasks import Order, shortened
 
 TIERS = ("720P", "1080P")
 
@@ -71,7 +71,7 @@ class Bodies:
         prompt = self._common(prompt_required=True)
         images, videos = self._references("image_urls"), self._references("video_urls")
         frame = self._top.url("start_image_url", web_url)
-        wan27.check_references(len(images), len(videos), lambda rule: self._top.wrong("image_urls", rule))
+        wan_rules.check_references(len(images), len(videos), lambda rule: self._top.wrong("image_urls", rule))
         ratio = self._top.choice("aspect_ratio", RATIOS, default="16:9")
         seconds = self._top.integer("duration", 2, 10, default=5) or 5
         read = min(5.0, sum(self._shelf.seconds(url) for url in videos))

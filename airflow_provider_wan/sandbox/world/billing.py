@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from airflow_provider_wan.sandbox.tasks import Status, Task
+from airflow_provider_wan.sandbox.world.tasks import Status, Task
 
 
 class Ledger:

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from airflow_provider_wan.sandbox.tasks import Task
-from airflow_provider_wan.sandbox.world import World
+from airflow_provider_wan.sandbox.world.tasks import Task
+from airflow_provider_wan.sandbox.world.world import World
 
 log = logging.getLogger(__name__)
 

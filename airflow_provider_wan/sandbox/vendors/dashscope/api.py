@@ -14,13 +14,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.routing import Route
 
-from airflow_provider_wan.sandbox.answers import Answer, Refusal
-from airflow_provider_wan.sandbox.desk import Desk, Vendor, Visit, bearer
-from airflow_provider_wan.sandbox.files import Files
-from airflow_provider_wan.sandbox.media_shelf import MediaShelf
-from airflow_provider_wan.sandbox.tasks import Failure, Order, Status, Task, shortened
-from airflow_provider_wan.sandbox.vendors.dashscope_bodies import Bodies, usage
-from airflow_provider_wan.sandbox.vendors.dashscope_uploads import Uploads
+from airflow_provider_wan.sandbox.front.answers import Answer, Refusal
+from airflow_provider_wan.sandbox.front.gateway import Desk, Vendor, Visit, bearer
+from airflow_provider_wan.sandbox.front.result_host import Files
+from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.vendors.dashscope.bodies import Bodies, usage
+from airflow_provider_wan.sandbox.vendors.dashscope.uploads import Uploads
+from airflow_provider_wan.sandbox.world.tasks import Failure, Order, Status, Task, shortened
 
 DEFAULT_CODES = {
     400: "InvalidParameter", 401: "InvalidApiKey", 403: "AccessDenied", 404: "NotFound", 408: "RequestTimeOut",

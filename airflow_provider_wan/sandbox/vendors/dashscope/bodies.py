@@ -11,13 +11,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from airflow_provider_wan.sandbox.answers import Refusal
-from airflow_provider_wan.sandbox.bodies import RATIOS, SEED_MAX, Reader, common_rest
-from airflow_provider_wan.sandbox.media_shelf import MediaShelf
-from airflow_provider_wan.sandbox.picture import ratio_of, size_of
-from airflow_provider_wan.sandbox.tasks import Order, shortened
-from airflow_provider_wan.sandbox.vendors import wan27
-from airflow_provider_wan.sandbox.vendors.wan27 import Media
+from airflow_provider_wan.sandbox.front.answers import Refusal
+from airflow_provider_wan.sandbox.front.bodies import RATIOS, SEED_MAX, Reader, common_rest
+from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.vendors import wan_rules
+from airflow_provider_wan.sandbox.vendors.wan_rules import Media
+from airflow_provider_wan.sandbox.video.picture import ratio_of, size_of
+from airflow_provider_wan.sandbox.world.tasks import Order, shortened
 
 TIERS_27 = ("720P", "1080P")
 TIERS_30 = ("480P", "720P", "1080P")
@@ -100,25 +100,25 @@ class Bodies:
         media = self._media(types)
         if not media:
             raise self._input.missing("media")
-        wan27.check_i2v(media, self._input)
+        wan_rules.check_i2v(media, self._input)
         tier = self._tier()
         seconds = self._parameters.integer("duration", 2, 15, default=5) or 5
         self._common()
-        like = self._shelf.size(wan27.first(media, "first_frame", "first_clip"))
+        like = self._shelf.size(wan_rules.first(media, "first_frame", "first_clip"))
         return self._made("image_to_video", prompt, tier, None, seconds, "i2v", like=like)
 
     def _r2v(self) -> Order:
         prompt = self._prompts(required=True)
         media = self._media({"reference_image": 5, "reference_video": 5, "first_frame": 1}, voices=True)
-        videos = wan27.count(media, "reference_video")
-        wan27.check_references(
-            wan27.count(media, "reference_image"), videos, lambda rule: self._input.wrong("media", rule)
+        videos = wan_rules.count(media, "reference_video")
+        wan_rules.check_references(
+            wan_rules.count(media, "reference_image"), videos, lambda rule: self._input.wrong("media", rule)
         )
         tier = self._tier()
         ratio = self._parameters.choice("ratio", RATIOS, default="16:9")
         seconds = self._parameters.integer("duration", 2, 10 if videos else 15, default=5) or 5
         self._common()
-        frame = wan27.first(media, "first_frame")
+        frame = wan_rules.first(media, "first_frame")
         read = sum(self._shelf.seconds(item.url) for item in media if item.type == "reference_video")
         return self._made(
             "reference_to_video",
@@ -134,7 +134,7 @@ class Bodies:
     def _edit(self) -> Order:
         prompt = self._prompts(required=False)
         media = self._media({"video": 1, "reference_image": 4})
-        source = wan27.first(media, "video")
+        source = wan_rules.first(media, "video")
         if source is None:
             raise self._input.wrong("media", "must have exactly one item of type video")
         tier = self._tier()
@@ -163,21 +163,21 @@ class Bodies:
         asked = self._parameters.integer("duration", 2, 30, default=5, also=(-1,)) or 5
         self._parameters.flag("audio")
         extend = self._parameters.flag("prompt_extend")
-        if extend is False and wan27.kinds(media) & {"file", "link"}:
+        if extend is False and wan_rules.kinds(media) & {"file", "link"}:
             raise self._parameters.wrong("prompt_extend", "must be true when a file or link is given")
         self._parameters.flag("watermark")
         self._parameters.flag("enable_thinking")
         self._parameters.integer("seed", -1, SEED_MAX)
-        frames = bool(wan27.kinds(media) & {"first_frame", "last_frame"})
+        frames = bool(wan_rules.kinds(media) & {"first_frame", "last_frame"})
         mode = "image_to_video" if frames else "reference_to_video" if media else "text_to_video"
         read = sum(self._shelf.seconds(item.url) for item in media if item.type == "reference_video")
-        like = self._shelf.size(wan27.first(media, "first_frame", "reference_video"))
+        like = self._shelf.size(wan_rules.first(media, "first_frame", "reference_video"))
         seconds = 5 if asked == -1 else asked
         return self._made(mode, prompt, tier, ratio, seconds, "wan30", like=like, read=read)
 
     def _check_30(self, media: list[Media]) -> None:
         """Refuse the combinations of help.aliyun.com/zh/model-studio/wan3-video-generation-api-reference."""
-        found = wan27.kinds(media)
+        found = wan_rules.kinds(media)
         frames = found & {"first_frame", "last_frame"}
         if frames and found - frames:
             raise Refusal(
@@ -220,7 +220,7 @@ class Bodies:
     # Shared ------------------------------------------------------------------------------------------------
 
     def _media(self, types: dict[str, int], *, voices: bool = False) -> list[Media]:
-        return wan27.read_media(self._input, types, image=self._image, other=self._other, voices=voices)
+        return wan_rules.read_media(self._input, types, image=self._image, other=self._other, voices=voices)
 
     def _made(
         self,

@@ -14,13 +14,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from airflow_provider_wan.sandbox.answers import Answer, HangUp, Refusal, malformed
-from airflow_provider_wan.sandbox.directives import BadDirective, Directives, parse
-from airflow_provider_wan.sandbox.faults import Faults
-from airflow_provider_wan.sandbox.limits import SlidingSecond
+from airflow_provider_wan.sandbox.front.answers import Answer, HangUp, Refusal, malformed
+from airflow_provider_wan.sandbox.front.faults import Faults
+from airflow_provider_wan.sandbox.front.limits import SlidingSecond
 from airflow_provider_wan.sandbox.settings import Settings, fingerprint
-from airflow_provider_wan.sandbox.tasks import Order, Task
-from airflow_provider_wan.sandbox.world import QueueFull, World
+from airflow_provider_wan.sandbox.world.directives import BadDirective, Directives, parse
+from airflow_provider_wan.sandbox.world.tasks import Order, Task
+from airflow_provider_wan.sandbox.world.world import QueueFull, World
 
 BODY_LIMIT = 64 * 1024 * 1024
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count
 
-from airflow_provider_wan.sandbox.tasks import Status, Task
+from airflow_provider_wan.sandbox.world.tasks import Status, Task
 
 
 class Lane:

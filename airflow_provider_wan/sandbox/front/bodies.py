@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from airflow_provider_wan.sandbox.answers import Refusal
-from airflow_provider_wan.sandbox.picture import is_image_data_url
+from airflow_provider_wan.sandbox.front.answers import Refusal
+from airflow_provider_wan.sandbox.video.picture import is_image_data_url
 
 RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")
 SEED_MAX = 2_147_483_647

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from airflow_provider_wan.sandbox.tasks import Failure, Task
-from airflow_provider_wan.sandbox.world import FAILURE_MESSAGES, NotPossible, World
+from airflow_provider_wan.sandbox.world.tasks import Failure, Task
+from airflow_provider_wan.sandbox.world.world import FAILURE_MESSAGES, NotPossible, World
 
 
 class Control:

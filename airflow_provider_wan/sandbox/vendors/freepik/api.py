@@ -15,13 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from airflow_provider_wan.sandbox.answers import Answer, Refusal
-from airflow_provider_wan.sandbox.bodies import Reader
-from airflow_provider_wan.sandbox.desk import Desk, Vendor, Visit
-from airflow_provider_wan.sandbox.files import Files
-from airflow_provider_wan.sandbox.media_shelf import MediaShelf
-from airflow_provider_wan.sandbox.tasks import Status, Task
-from airflow_provider_wan.sandbox.vendors.freepik_bodies import Bodies
+from airflow_provider_wan.sandbox.front.answers import Answer, Refusal
+from airflow_provider_wan.sandbox.front.bodies import Reader
+from airflow_provider_wan.sandbox.front.gateway import Desk, Vendor, Visit
+from airflow_provider_wan.sandbox.front.result_host import Files
+from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.vendors.freepik.bodies import Bodies
+from airflow_provider_wan.sandbox.world.tasks import Status, Task
 
 MODES = {
     "text-to-video": "text_to_video",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_wan.sandbox.directives import Directives
+from airflow_provider_wan.sandbox.world.directives import Directives
 
 MODES = ("text_to_video", "image_to_video", "reference_to_video", "video_edit")
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from airflow_provider_wan.sandbox.bodies import web_or_image, web_url
-from airflow_provider_wan.sandbox.picture import Size, data_url_size, image_size
-from airflow_provider_wan.sandbox.world import World
+from airflow_provider_wan.sandbox.front.bodies import web_or_image, web_url
+from airflow_provider_wan.sandbox.video.picture import Size, data_url_size, image_size
+from airflow_provider_wan.sandbox.world.world import World
 
 OSS_DIRECTORY = "dashscope-instant/sandbox"
 _OWN_FILE = re.compile(r"/files/([A-Za-z0-9_-]+)\.mp4")
