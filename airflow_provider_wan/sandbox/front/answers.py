@@ -22,7 +22,7 @@ HTML = (
 
 
 @dataclass(slots=True)
-class Answer:
+class Reply:
     """A JSON answer before it is written."""
 
     status: int
@@ -132,7 +132,7 @@ def endless(head: bytes, media_type: str) -> Response:
     return StreamingResponse(flow(), media_type=media_type)
 
 
-def malformed(kind: int, answer: Answer) -> Response:
+def malformed(kind: int, answer: Reply) -> Response:
     """Return an answer that is not the vendor's API: HTML, half a JSON, nothing, or megabytes, in turn."""
     match kind % 4:
         case 0:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from airflow_provider_wan.sandbox.world.tasks import Failure, Task
+from airflow_provider_wan.sandbox.world.tasks import Task, TaskFailure
 from airflow_provider_wan.sandbox.world.world import FAILURE_MESSAGES, NotPossible, World
 
 
@@ -128,7 +128,7 @@ def apply(world: World, task: Task, change: str, given: dict[str, Any]) -> bool:
         case "fail":
             code = str(given.get("code") or "InternalError")
             message = str(given.get("message") or FAILURE_MESSAGES.get(code, "The task failed."))
-            world.fail(task, Failure(code, message))
+            world.fail(task, TaskFailure(code, message))
         case "cancel":
             world.drop(task)
         case "expire":

@@ -34,21 +34,21 @@ class Faults:
         """Whether nothing is served at the moment."""
         return self._world.now() < self._outage_until
 
-    def drop_before(self, call: str) -> bool:
+    def drop_before(self, kind: str) -> bool:
         """Whether to close the connection before the call has any effect."""
-        return call == "submit" and self._lot(self._settings.drop_before_rate)
+        return kind == "submit" and self._lot(self._settings.drop_before_rate)
 
-    def forced(self, call: str, vendor: str) -> FailNext | None:
+    def forced(self, kind: str, vendor: str) -> FailNext | None:
         """Return the answer that was ordered for the next call of this kind, if one was."""
         for order in self._settings.fail_next:
-            if order.call == call and order.times > 0 and order.vendor in (None, vendor):
+            if order.call == kind and order.times > 0 and order.vendor in (None, vendor):
                 order.times -= 1
                 return order
         return None
 
-    def error(self, call: str) -> int | None:
+    def error(self, kind: str) -> int | None:
         """Draw an HTTP error for a call, before it has any effect."""
-        return self._draw(self._settings.error_rates, call)
+        return self._draw(self._settings.error_rates, kind)
 
     def drop_answer(self, first: bool, directives: Directives) -> bool:
         """Whether the task that has just been made is not told to its maker; ``first`` of this exact prompt."""
@@ -63,10 +63,10 @@ class Faults:
             return directives.error_after_create
         return 500 if self._lot(self._settings.error_after_create_rate) else None
 
-    def malformed(self, call: str) -> int | None:
+    def malformed(self, kind: str) -> int | None:
         """Return the number of a malformed answer to give instead of the right one, ``None`` for the right one."""
         rates: dict[Any, float] = dict(self._settings.malformed_rate)
-        if not self._lot(rates.get(call, 0.0)):
+        if not self._lot(rates.get(kind, 0.0)):
             return None
         self._malformed += 1
         return self._malformed - 1
@@ -78,9 +78,9 @@ class Faults:
             setattr(self._settings, name, left - 1)
         return left > 0
 
-    def _draw(self, rates: Any, call: str) -> int | None:
-        lot = self._random.random() if rates.get(call) else 1.0
-        for status, rate in rates.get(call, {}).items():
+    def _draw(self, rates: Any, kind: str) -> int | None:
+        lot = self._random.random() if rates.get(kind) else 1.0
+        for status, rate in rates.get(kind, {}).items():
             if lot < rate:
                 return int(status)
             lot -= rate

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from airflow_provider_wan.sandbox.front.answers import Answer, HangUp, Refusal, malformed
+from airflow_provider_wan.sandbox.front.answers import HangUp, Refusal, Reply, malformed
 from airflow_provider_wan.sandbox.front.faults import Faults
 from airflow_provider_wan.sandbox.front.limits import SlidingSecond
 from airflow_provider_wan.sandbox.settings import Settings, fingerprint
@@ -26,7 +26,7 @@ BODY_LIMIT = 64 * 1024 * 1024
 
 
 @dataclass(slots=True)
-class Visit:
+class ApiCall:
     """One call that has been let in."""
 
     request: Request
@@ -48,22 +48,22 @@ class Visit:
         return value
 
 
-Handler = Callable[[Visit], "Answer | Awaitable[Answer]"]
+Handler = Callable[[ApiCall], "Reply | Awaitable[Reply]"]
 
 
-class Vendor(ABC):
+class VendorApi(ABC):
     """One vendor's API: its routes, its way to say no, its key header."""
 
     name: str
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-        self.world = desk.world
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.world = gateway.world
 
     @property
     def settings(self) -> Settings:
         """The sandbox's settings."""
-        return self.desk.settings
+        return self.gateway.settings
 
     @abstractmethod
     def routes(self) -> list[Route]:
@@ -82,29 +82,29 @@ class Vendor(ABC):
         """Return the vendor's no to an account in arrears."""
 
     @abstractmethod
-    def refuse(self, refusal: Refusal, request_id: str) -> Answer:
+    def refuse(self, refusal: Refusal, request_id: str) -> Reply:
         """Write a refusal in the vendor's error shape."""
 
     def clear(self) -> None:  # noqa: B027 - most vendors remember nothing
         """Forget what the vendor remembers beside its tasks."""
 
-    def submitted(self, visit: Visit, order: Order, task_id: str) -> Task:
+    def submitted(self, call: ApiCall, order: Order, task_id: str) -> Task:
         """Take a validated order, under the prompt's own directives; raises ``Refusal``."""
-        if not visit.billing_ok:
+        if not call.billing_ok:
             raise self.unpaid()
-        self.desk.admit_submit(self.name, visit.account, order)
+        self.gateway.admit_submit(self.name, call.account, order)
         try:
-            visit.made = self.world.create(self.name, visit.account, order, task_id, visit.request_id)
+            call.made = self.world.create(self.name, call.account, order, task_id, call.request_id)
         except QueueFull:
             raise Refusal(429, "Throttling", "The task queue of this model is full, please try again later.") from None
-        return visit.made
+        return call.made
 
     def status_word(self, word: str, *, over: bool) -> str:
         """Return the status word to show: the vendor's own, or the one that the settings put in its place."""
         return word if over else self.settings.unknown_status_word or word
 
 
-class Desk:
+class Gateway:
     """Serves vendor calls; holds what they share."""
 
     def __init__(self, world: World, base_url: Callable[[], str]) -> None:
@@ -113,41 +113,41 @@ class Desk:
         self.faults = Faults(world.settings, world)
         self.limits = SlidingSecond()
         self.base_url = base_url
-        self.on_request: Callable[[str, str, str], None] = lambda vendor, call, outcome: None
+        self.on_request: Callable[[str, str, str], None] = lambda vendor, kind, outcome: None
 
     def clear(self) -> None:
         """Forget what happened."""
         self.limits.clear()
         self.faults.clear()
 
-    def endpoint(self, vendor: Vendor, call: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """Return the route's endpoint: ``handler`` behind the desk."""
+    def endpoint(self, vendor: VendorApi, kind: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """Return the route's endpoint: ``handler`` behind the gateway."""
 
         async def serve(request: Request) -> Response:
-            response, outcome = await self._serve(vendor, call, request, handler)
-            self.count(vendor.name, call, outcome)
+            response, outcome = await self._serve(vendor, kind, request, handler)
+            self.count(vendor.name, kind, outcome)
             return response
 
         return serve
 
-    def count(self, vendor: str, call: str, outcome: str) -> None:
+    def count(self, vendor: str, kind: str, outcome: str) -> None:
         """Enter one call in the ledger."""
-        self.world.ledger.request(vendor, call, outcome)
-        self.on_request(vendor, call, outcome)
+        self.world.billing.request(vendor, kind, outcome)
+        self.on_request(vendor, kind, outcome)
 
-    async def _serve(self, vendor: Vendor, call: str, request: Request, handler: Handler) -> tuple[Response, str]:
+    async def _serve(self, vendor: VendorApi, kind: str, request: Request, handler: Handler) -> tuple[Response, str]:
         if self.faults.outage:
             return await self._refuse_service()
         request_id = str(uuid.uuid4())
-        visit: Visit | None = None
+        call: ApiCall | None = None
         try:
             body = await self._body(request)
-            if self.faults.drop_before(call):
+            if self.faults.drop_before(kind):
                 return HangUp(), "dropped-before"
-            visit = self._let_in(vendor, call, request, body, request_id)
-            answer = self._ordered_error(vendor, call, request_id)
+            call = self._let_in(vendor, kind, request, body, request_id)
+            answer = self._ordered_error(vendor, kind, request_id)
             if answer is None:
-                result = handler(visit)
+                result = handler(call)
                 answer = await result if isinstance(result, Awaitable) else result
         except _Hang:
             return HangUp(), "dropped-before"
@@ -155,7 +155,7 @@ class Desk:
             return HangUp(), "abandoned"
         except Refusal as refusal:
             answer = vendor.refuse(self._with_retry_after(refusal), request_id)
-        return await self._spoil(vendor, call, visit, answer)
+        return await self._spoil(vendor, kind, call, answer)
 
     async def _body(self, request: Request) -> bytes:
         if int(request.headers.get("content-length") or 0) > BODY_LIMIT:
@@ -165,18 +165,18 @@ class Desk:
             raise Refusal(413, "BadRequest.TooLarge", "Payload too large.")
         return body
 
-    def _let_in(self, vendor: Vendor, call: str, request: Request, body: bytes, request_id: str) -> Visit:
+    def _let_in(self, vendor: VendorApi, kind: str, request: Request, body: bytes, request_id: str) -> ApiCall:
         """Check key and rate; raises ``Refusal``."""
         key = vendor.key_of(request)
         account = fingerprint(key)
         known = self.settings.api_keys
         if (known and account not in known) or (not known and key.startswith(("sk-invalid", "sk-sp-"))):
             raise vendor.bad_key()
-        if call in ("query", "list", "cancel") and not self.limits.admit(
-            (vendor.name, account, call), self.settings.query_qps, self.world.now()
+        if kind in ("query", "list", "cancel") and not self.limits.admit(
+            (vendor.name, account, kind), self.settings.query_qps, self.world.now()
         ):
             raise throttled()
-        return Visit(request, account, not key.startswith("sk-arrears"), body, request_id)
+        return ApiCall(request, account, not key.startswith("sk-arrears"), body, request_id)
 
     def admit_submit(self, vendor: str, account: str, order: Order) -> None:
         """Check a submission's rate (per account and model, as the vendors count) and the prompt's own orders.
@@ -196,25 +196,25 @@ class Desk:
         if reject and (reject.times is None or self.world.first_time(("reject", *occasion), reject.times)):
             raise Refusal(reject.status, reject.code, directives.message or "Refused as the prompt orders.")
 
-    def _ordered_error(self, vendor: Vendor, call: str, request_id: str) -> Answer | None:
+    def _ordered_error(self, vendor: VendorApi, kind: str, request_id: str) -> Reply | None:
         """Return the error that the settings put in place of this call, if they do."""
-        forced = self.faults.forced(call, vendor.name)
+        forced = self.faults.forced(kind, vendor.name)
         if forced is not None:
             if forced.body is not None:
-                return Answer(forced.status, forced.body, dict(forced.headers))
+                return Reply(forced.status, forced.body, dict(forced.headers))
             refusal = Refusal(forced.status, forced.code, forced.message or "Ordered failure.", headers=forced.headers)
             return vendor.refuse(self._with_retry_after(refusal), request_id)
-        status = self.faults.error(call)
+        status = self.faults.error(kind)
         if status is None:
             return None
         return vendor.refuse(self._with_retry_after(Refusal(status, None, "Injected failure.")), request_id)
 
-    async def _spoil(self, vendor: Vendor, call: str, visit: Visit | None, answer: Answer) -> tuple[Response, str]:
+    async def _spoil(self, vendor: VendorApi, kind: str, call: ApiCall | None, answer: Reply) -> tuple[Response, str]:
         """Delay, lose or break an answer that is ready."""
         if self.settings.answer_delay:
             await asyncio.sleep(self.settings.answer_delay)
-        made = visit.made if visit else None
-        if made is not None and visit is not None:
+        made = call.made if call else None
+        if made is not None and call is not None:
             directives: Directives = made.directives
             first = self.world.first_time(("answered", made.vendor, made.account, made.order.prompt))
             if self.faults.drop_answer(first, directives):
@@ -222,8 +222,8 @@ class Desk:
             status = self.faults.error_after_create(first, directives)
             if status is not None:
                 refusal = Refusal(status, None, "Internal error after the task was made.")
-                return vendor.refuse(refusal, visit.request_id).response(), str(status)
-        number = self.faults.malformed(call)
+                return vendor.refuse(refusal, call.request_id).response(), str(status)
+        number = self.faults.malformed(kind)
         if number is not None:
             return malformed(number, answer), "malformed"
         return answer.response(), str(answer.status)

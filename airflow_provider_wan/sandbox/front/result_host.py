@@ -13,20 +13,20 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from airflow_provider_wan.sandbox.front.answers import HTML, HangUp, Truncated, endless, oss_error
-from airflow_provider_wan.sandbox.front.gateway import Desk
-from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.front.gateway import Gateway
+from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.video.renderer import Renderer
 from airflow_provider_wan.sandbox.world.tasks import Status, Task
 
 
-class Files:
+class ResultHost:
     """``/files/{task_id}.mp4?Expires=…&Signature=…`` and ``/assets/{name}`` for uploaded inputs."""
 
-    def __init__(self, desk: Desk, renderer: Renderer, shelf: MediaShelf) -> None:
-        self._desk = desk
-        self._world = desk.world
+    def __init__(self, gateway: Gateway, renderer: Renderer, uploads: UploadStore) -> None:
+        self._gateway = gateway
+        self._world = gateway.world
         self._renderer = renderer
-        self._shelf = shelf
+        self._uploads = uploads
         self._secret = secrets.token_bytes(16)
 
     def routes(self) -> list[Route]:
@@ -46,7 +46,7 @@ class Files:
         """Return the signed URL of a finished task's video."""
         expires = self.expires(task)
         signature = quote(self._sign(task.id, str(expires)), safe="")
-        base = base or self._desk.base_url()
+        base = base or self._gateway.base_url()
         return f"{base}/files/{task.id}.mp4?Expires={expires}&OSSAccessKeyId=LTAI-SANDBOX&Signature={signature}"
 
     async def serve(self, request: Request, task: Task) -> tuple[Response, str]:
@@ -64,11 +64,11 @@ class Files:
     async def _download(self, request: Request) -> Response:
         task = self._world.tasks.get(request.path_params["task_id"])
         response, outcome = await self._checked(request, task)
-        self._desk.count(task.vendor if task else "unknown", "download", outcome)
+        self._gateway.count(task.vendor if task else "unknown", "download", outcome)
         return response
 
     async def _checked(self, request: Request, task: Task | None) -> tuple[Response, str]:
-        if self._desk.faults.outage:
+        if self._gateway.faults.outage:
             return HangUp(reset=True), "outage"
         if "authorization" in request.headers or any("api-key" in name for name in request.headers):
             # OSS takes a signed URL or a signed header, not both; a vendor's key has no business here at all.
@@ -82,24 +82,24 @@ class Files:
             return oss_error("AccessDenied", "Request has expired.", 403), "403"
         if task.status is not Status.SUCCEEDED:
             return oss_error("NoSuchKey", "The specified key does not exist.", 404), "404"
-        status = self._desk.faults.error("download")
+        status = self._gateway.faults.error("download")
         if status is not None:
             return oss_error("InternalError", "Please contact the server administrator.", status), str(status)
-        forced = self._desk.faults.forced("download", task.vendor)
+        forced = self._gateway.faults.forced("download", task.vendor)
         if forced is not None:
             return oss_error(forced.code or "InternalError", "Ordered failure.", forced.status), str(forced.status)
         return await self.serve(request, task)
 
     def _spoiled(self, task: Task, directive: str, setting: str) -> bool:
         allowance: int = getattr(task.directives, directive)
-        return task.spend(directive, allowance) or self._desk.faults.download(setting)
+        return task.spend(directive, allowance) or self._gateway.faults.download(setting)
 
     def _sign(self, task_id: str, expires: str) -> str:
         digest = hmac.new(self._secret, f"{task_id}\n{expires}".encode(), hashlib.sha1).digest()
         return base64.b64encode(digest).decode()
 
     async def _asset(self, request: Request) -> Response:
-        upload = self._shelf.get(request.path_params["name"])
+        upload = self._uploads.get(request.path_params["name"])
         if upload is None:
             return oss_error("NoSuchKey", "The specified key does not exist.", 404)
         return Response(upload.content, media_type=upload.media_type)

@@ -17,7 +17,7 @@ _OWN_ASSET = re.compile(r"/assets/([A-Za-z0-9_.-]+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class UploadedFile:
     """A file that was uploaded; ``model`` is what DashScope binds it to."""
 
     name: str
@@ -27,24 +27,24 @@ class Upload:
     model: str | None = None
 
 
-class MediaShelf:
+class UploadStore:
     """Knows sizes and lengths of the inputs that never left this machine."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._uploads: dict[str, Upload] = {}
+        self._uploads: dict[str, UploadedFile] = {}
 
     def clear(self) -> None:
         """Forget the uploads."""
         self._uploads.clear()
 
-    def put(self, key: str, content: bytes, media_type: str, model: str | None = None) -> Upload:
+    def put(self, key: str, content: bytes, media_type: str, model: str | None = None) -> UploadedFile:
         """Keep an upload under ``key``."""
-        upload = Upload(key, content, media_type, image_size(content), model)
+        upload = UploadedFile(key, content, media_type, image_size(content), model)
         self._uploads[key] = upload
         return upload
 
-    def get(self, key: str) -> Upload | None:
+    def get(self, key: str) -> UploadedFile | None:
         """Return an upload."""
         return self._uploads.get(key)
 
@@ -89,7 +89,7 @@ class MediaShelf:
 
         return complain
 
-    def _upload(self, url: str) -> Upload | None:
+    def _upload(self, url: str) -> UploadedFile | None:
         if url.startswith("oss://"):
             return self._uploads.get(url.removeprefix("oss://"))
         name = _OWN_ASSET.fullmatch(urlsplit(url).path)

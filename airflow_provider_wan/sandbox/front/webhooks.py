@@ -97,7 +97,7 @@ class Webhooks:
         }
         try:
             answer = await client.post(url, content=body, headers=headers)
-            self._world.ledger.request("freepik", "webhook", str(answer.status_code))
+            self._world.billing.request("freepik", "webhook", str(answer.status_code))
         except httpx.HTTPError as error:
-            self._world.ledger.request("freepik", "webhook", "failed")
+            self._world.billing.request("freepik", "webhook", "failed")
             log.warning("webhook to %s failed: %s", urlsplit(url).netloc, type(error).__name__)

@@ -1,4 +1,4 @@
-"""The books: what was asked, what was made, what would have been billed."""
+"""The ledger: what was asked, what was made, what would have been billed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_wan.sandbox.world.tasks import Status, Task
 
 
-class Ledger:
+class Billing:
     """Counts requests by answer, and tells of each task whether it would be on the bill."""
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Ledger:
         self._cancels.append(entry)
 
     def report(self, tasks: Iterable[Task]) -> dict[str, Any]:
-        """Return the books as plain JSON values; no key, only fingerprints."""
+        """Return the ledger as plain JSON values; no key, only fingerprints."""
         created, billed = [], []
         same: dict[tuple[str, ...], list[Task]] = defaultdict(list)
         for task in tasks:

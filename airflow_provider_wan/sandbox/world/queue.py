@@ -14,8 +14,8 @@ from itertools import count
 from airflow_provider_wan.sandbox.world.tasks import Status, Task
 
 
-class Lane:
-    """First come, first served, with ``limit`` places; calls back at each change of state, in order of time."""
+class ModelQueue:
+    """First come, first served, ``limit`` at once; calls back at each change of state, in order of time."""
 
     def __init__(self, on_start: Callable[[Task, float], None], on_end: Callable[[Task, float], None]) -> None:
         self._on_start = on_start
@@ -28,7 +28,7 @@ class Lane:
 
     @property
     def waiting(self) -> int:
-        """How many are queued for a place."""
+        """How many wait for a free slot."""
         return len(self._waiting)
 
     def join(self, task: Task) -> None:
@@ -41,7 +41,7 @@ class Lane:
             self._waiting.remove(task)
 
     def vacate(self) -> None:
-        """Free the place of a running task that somebody ended from outside."""
+        """Free the slot of a running task that somebody ended from outside."""
         self._running -= 1
 
     def next_event(self, limit: int) -> float:
@@ -65,7 +65,7 @@ class Lane:
                 self._running += 1
                 self._on_start(task, start)
                 self._push(task)
-        # A place that is given later (a higher limit) is given from then on, not backdated.
+        # A slot that is given later (a higher limit) is given from then on, not backdated.
         self._time = max(self._time, now)
 
     def _push(self, task: Task) -> None:

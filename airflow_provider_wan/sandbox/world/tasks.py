@@ -23,7 +23,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class TaskFailure:
     """Why a generation fails, in DashScope's codes; the other vendors translate."""
 
     code: str
@@ -45,7 +45,7 @@ class Order:
     # Family of the vendor's answer shape, e.g. which usage fields a DashScope model reports.
     family: str = ""
     # Set where the vendor takes the body now and lets the task fail later.
-    failure: Failure | None = None
+    failure: TaskFailure | None = None
     webhook_url: str | None = None
     body: dict[str, Any] = field(default_factory=dict)
     unknown_fields: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class Task:
     started: float | None = None
     ended: float | None = None
     ends: float = math.inf
-    failure: Failure | None = None
+    failure: TaskFailure | None = None
     expired: bool = False
     url_expired: bool = False
     webhook_state: str | None = None

@@ -11,11 +11,11 @@ from operator import attrgetter
 from typing import Any
 
 from airflow_provider_wan.sandbox.settings import Settings
-from airflow_provider_wan.sandbox.world.billing import Ledger
+from airflow_provider_wan.sandbox.world.billing import Billing
 from airflow_provider_wan.sandbox.world.clock import Clock
 from airflow_provider_wan.sandbox.world.directives import Directives, parse
-from airflow_provider_wan.sandbox.world.queue import Lane
-from airflow_provider_wan.sandbox.world.tasks import Failure, Order, Status, Task
+from airflow_provider_wan.sandbox.world.queue import ModelQueue
+from airflow_provider_wan.sandbox.world.tasks import Order, Status, Task, TaskFailure
 
 _created = attrgetter("created")
 
@@ -46,11 +46,11 @@ class World:
 
     def clear(self) -> None:
         """Forget everything that happened; the settings stay."""
-        self.ledger = Ledger()
+        self.billing = Billing()
         self.tasks: dict[str, Task] = {}
         self.occasions: Counter[Hashable] = Counter()
         self._by_account: dict[tuple[str, ...], list[Task]] = defaultdict(list)
-        self._lanes: dict[tuple[str, str, str], Lane] = {}
+        self._queues: dict[tuple[str, str, str], ModelQueue] = {}
         self._random = random.Random(self.settings.seed)  # noqa: S311 - repeatable on purpose
 
     def now(self) -> float:
@@ -62,9 +62,9 @@ class World:
     def create(self, vendor: str, account: str, order: Order, task_id: str, request_id: str) -> Task:
         """Take an order; raises ``QueueFull`` when the account has too many waiting for this model."""
         now = self.now()
-        lane = self._lane(vendor, account, order.model)
-        lane.advance(now, self.settings.running_limit)
-        if lane.waiting >= self.settings.queue_limit:
+        queue = self._queue(vendor, account, order.model)
+        queue.advance(now, self.settings.running_limit)
+        if queue.waiting >= self.settings.queue_limit:
             raise QueueFull
         directives = parse(order.prompt)
         task = Task(
@@ -82,7 +82,7 @@ class World:
         self._by_account[vendor, account].append(task)
         self._by_account[vendor, account, order.model].append(task)
         if not task.held:
-            lane.join(task)
+            queue.join(task)
         self.on_change(task)
         return task
 
@@ -100,14 +100,14 @@ class World:
 
     def refresh(self, task: Task) -> None:
         """Bring the task's state up to now."""
-        lane = self._lane(task.vendor, task.account, task.order.model)
-        lane.advance(self.now(), self.settings.running_limit)
+        queue = self._queue(task.vendor, task.account, task.order.model)
+        queue.advance(self.now(), self.settings.running_limit)
 
     def refresh_all(self) -> None:
         """Bring all tasks up to now."""
         now = self.now()
-        for lane in self._lanes.values():
-            lane.advance(now, self.settings.running_limit)
+        for queue in self._queues.values():
+            queue.advance(now, self.settings.running_limit)
 
     def page(
         self,
@@ -143,12 +143,12 @@ class World:
     def next_event(self) -> float:
         """When the next task changes its state by itself, ``inf`` if none will."""
         limit = self.settings.running_limit
-        return min((lane.next_event(limit) for lane in self._lanes.values()), default=math.inf)
+        return min((queue.next_event(limit) for queue in self._queues.values()), default=math.inf)
 
     def report(self) -> dict[str, Any]:
         """Return the ledger as it stands now."""
         self.refresh_all()
-        return self.ledger.report(self.tasks.values())
+        return self.billing.report(self.tasks.values())
 
     def all_tasks(self) -> Iterator[Task]:
         """Iterate over every account's tasks, oldest first, as they stand now."""
@@ -170,7 +170,7 @@ class World:
         task.failure = None
         self._end_now(task, Status.SUCCEEDED)
 
-    def fail(self, task: Task, failure: Failure) -> None:
+    def fail(self, task: Task, failure: TaskFailure) -> None:
         """Let a task fail now; raises ``NotPossible`` when it is over."""
         self._end_now(task, Status.FAILED, failure)
 
@@ -188,16 +188,16 @@ class World:
             raise NotPossible("the task is not held")
         task.held = False
         task.ready = self.now()
-        self._lane(task.vendor, task.account, task.order.model).join(task)
+        self._queue(task.vendor, task.account, task.order.model).join(task)
         self.on_change(task)
 
     # Inside ------------------------------------------------------------------------------------------------
 
-    def _lane(self, vendor: str, account: str, model: str) -> Lane:
+    def _queue(self, vendor: str, account: str, model: str) -> ModelQueue:
         key = (vendor, account, model)
-        if key not in self._lanes:
-            self._lanes[key] = Lane(self._on_start, self._on_end)
-        return self._lanes[key]
+        if key not in self._queues:
+            self._queues[key] = ModelQueue(self._on_start, self._on_end)
+        return self._queues[key]
 
     def _work_seconds(self, directives: Directives) -> float:
         if directives.run_forever:
@@ -212,20 +212,20 @@ class World:
         task.failure = task.order.failure or self._planned_failure(task.directives)
         self.on_change(task)
 
-    def _planned_failure(self, directives: Directives) -> Failure | None:
+    def _planned_failure(self, directives: Directives) -> TaskFailure | None:
         code = directives.fail
         if code is None and self._random.random() < self.settings.task_failure_rate:
             code = self.settings.task_failure_code
         if code is None:
             return None
-        return Failure(code, directives.message or FAILURE_MESSAGES.get(code, "The task failed."))
+        return TaskFailure(code, directives.message or FAILURE_MESSAGES.get(code, "The task failed."))
 
     def _on_end(self, task: Task, at: float) -> None:
         task.status = Status.FAILED if task.failure else Status.SUCCEEDED
         task.ended = at
         self.on_change(task)
 
-    def _end_now(self, task: Task, status: Status, failure: Failure | None = None) -> None:
+    def _end_now(self, task: Task, status: Status, failure: TaskFailure | None = None) -> None:
         self.refresh(task)
         if task.over:
             raise NotPossible(f"the task is {task.status.value} already")
@@ -233,11 +233,11 @@ class World:
         self._end(task, status, self.now())
 
     def _end(self, task: Task, status: Status, at: float) -> None:
-        lane = self._lane(task.vendor, task.account, task.order.model)
+        queue = self._queue(task.vendor, task.account, task.order.model)
         if task.status is Status.RUNNING:
-            lane.vacate()
+            queue.vacate()
         else:
-            lane.leave(task)
+            queue.leave(task)
         if task.started is None and status is not Status.CANCELED:
             task.started = at
         task.status, task.ended, task.held = status, at, False

@@ -14,13 +14,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.routing import Route
 
-from airflow_provider_wan.sandbox.front.answers import Answer, Refusal
-from airflow_provider_wan.sandbox.front.gateway import Desk, Vendor, Visit, bearer
-from airflow_provider_wan.sandbox.front.result_host import Files
-from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.front.answers import Refusal, Reply
+from airflow_provider_wan.sandbox.front.gateway import ApiCall, Gateway, VendorApi, bearer
+from airflow_provider_wan.sandbox.front.result_host import ResultHost
+from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.vendors.dashscope.bodies import Bodies, usage
-from airflow_provider_wan.sandbox.vendors.dashscope.uploads import Uploads
-from airflow_provider_wan.sandbox.world.tasks import Failure, Order, Status, Task, shortened
+from airflow_provider_wan.sandbox.vendors.dashscope.uploads import UploadPolicies
+from airflow_provider_wan.sandbox.world.tasks import Order, Status, Task, TaskFailure, shortened
 
 DEFAULT_CODES = {
     400: "InvalidParameter", 401: "InvalidApiKey", 403: "AccessDenied", 404: "NotFound", 408: "RequestTimeOut",
@@ -31,22 +31,22 @@ PLAIN_BODY_LIMIT = 16 * 1024 * 1024
 STATUS_WORDS = frozenset({*Status, "UNKNOWN"})
 
 
-class DashScope(Vendor):
+class DashScopeApi(VendorApi):
     """``/api/v1/…``."""
 
     name = "dashscope"
 
-    def __init__(self, desk: Desk, shelf: MediaShelf, files: Files) -> None:
-        super().__init__(desk)
-        self._shelf = shelf
-        self._files = files
-        self._uploads = Uploads(desk, shelf)
+    def __init__(self, gateway: Gateway, uploads: UploadStore, result_host: ResultHost) -> None:
+        super().__init__(gateway)
+        self._uploads = uploads
+        self._result_host = result_host
+        self._upload_policies = UploadPolicies(gateway, uploads)
 
     def routes(self) -> list[Route]:
         """Return the vendor's paths."""
 
-        def route(path: str, method: str, call: str, handler: Callable[[Visit], Any]) -> Route:
-            return Route(path, self.desk.endpoint(self, call, handler), methods=[method])
+        def route(path: str, method: str, kind: str, handler: Callable[[ApiCall], Any]) -> Route:
+            return Route(path, self.gateway.endpoint(self, kind, handler), methods=[method])
 
         services = "/api/v1/services/aigc"
         return [
@@ -56,15 +56,15 @@ class DashScope(Vendor):
             route("/api/v1/tasks/", "GET", "list", self._list),
             route("/api/v1/tasks/{task_id}", "GET", "query", self._query),
             route("/api/v1/tasks/{task_id}/cancel", "POST", "cancel", self._cancel),
-            route("/api/v1/uploads", "GET", "upload", self._uploads.policy),
+            route("/api/v1/uploads", "GET", "upload", self._upload_policies.policy),
             route("/api/v1/models/limits", "GET", "models", self._quotas),
             # Stands for the OSS host of the upload policy: no key there, the policy is the permission.
-            Route("/oss-upload", self._uploads.receive, methods=["POST"]),
+            Route("/oss-upload", self._upload_policies.receive, methods=["POST"]),
         ]
 
     def clear(self) -> None:
         """Forget the upload policies."""
-        self._uploads.clear()
+        self._upload_policies.clear()
 
     # Saying no ---------------------------------------------------------------------------------------------
 
@@ -83,33 +83,33 @@ class DashScope(Vendor):
         """Return the no to an overdue account."""
         return Refusal(400, "Arrearage", "Access denied, please make sure your account is in good standing.")
 
-    def refuse(self, refusal: Refusal, request_id: str) -> Answer:
+    def refuse(self, refusal: Refusal, request_id: str) -> Reply:
         """Write ``{code, message, request_id}``."""
         code = refusal.code or DEFAULT_CODES.get(refusal.status, "InternalError")
         body = {"code": code, "message": refusal.message, "request_id": request_id}
-        return Answer(refusal.status, body, refusal.headers)
+        return Reply(refusal.status, body, refusal.headers)
 
     # Create ------------------------------------------------------------------------------------------------
 
-    def _create_video(self, visit: Visit) -> Answer:
-        return self._create(visit, "video-generation")
+    def _create_video(self, call: ApiCall) -> Reply:
+        return self._create(call, "video-generation")
 
-    def _create_from_image(self, visit: Visit) -> Answer:
-        return self._create(visit, "image2video")
+    def _create_from_image(self, call: ApiCall) -> Reply:
+        return self._create(call, "image2video")
 
-    def _create(self, visit: Visit, path: str) -> Answer:
-        headers = visit.request.headers
+    def _create(self, call: ApiCall, path: str) -> Reply:
+        headers = call.request.headers
         if headers.get("x-dashscope-async", "").lower() != "enable":
             raise Refusal(403, "AccessDenied", "current user api does not support synchronous calls.")
-        if len(visit.body) > PLAIN_BODY_LIMIT and b";base64," not in visit.body:
+        if len(call.body) > PLAIN_BODY_LIMIT and b";base64," not in call.body:
             raise Refusal(413, None, "Payload too large.")
-        order = self._order(visit.json(), path, resolve_oss=headers.get("x-dashscope-ossresourceresolve") == "enable")
-        task = self.submitted(visit, order, str(uuid.uuid4()))
-        return Answer(200, {"output": {"task_status": "PENDING", "task_id": task.id}, "request_id": visit.request_id})
+        order = self._order(call.json(), path, resolve_oss=headers.get("x-dashscope-ossresourceresolve") == "enable")
+        task = self.submitted(call, order, str(uuid.uuid4()))
+        return Reply(200, {"output": {"task_status": "PENDING", "task_id": task.id}, "request_id": call.request_id})
 
     def _order(self, body: dict[str, Any], path: str, *, resolve_oss: bool) -> Order:
         try:
-            reader = Bodies(self._shelf, body, resolve_oss=resolve_oss, strict=self.settings.strict_fields)
+            reader = Bodies(self._uploads, body, resolve_oss=resolve_oss, strict=self.settings.strict_fields)
             return reader.order(path)
         except Refusal as refusal:
             late = self.settings.late_validation and refusal.code == "InvalidParameter" and refusal.field != "model"
@@ -119,16 +119,16 @@ class DashScope(Vendor):
 
     # Query, list, cancel -----------------------------------------------------------------------------------
 
-    def _query(self, visit: Visit) -> Answer:
-        task_id = visit.request.path_params["task_id"]
-        task = self.world.find(self.name, visit.account, task_id)
+    def _query(self, call: ApiCall) -> Reply:
+        task_id = call.request.path_params["task_id"]
+        task = self.world.find(self.name, call.account, task_id)
         if task is None:
             output: dict[str, Any] = {"task_id": task_id, "task_status": "UNKNOWN"}
-            return Answer(200, {"request_id": visit.request_id, "output": output})
-        body: dict[str, Any] = {"request_id": visit.request_id, "output": self._output(task)}
+            return Reply(200, {"request_id": call.request_id, "output": output})
+        body: dict[str, Any] = {"request_id": call.request_id, "output": self._output(task)}
         if task.status is Status.SUCCEEDED:
             body["usage"] = usage(task.order)
-        return Answer(200, body)
+        return Reply(200, body)
 
     def _output(self, task: Task) -> dict[str, Any]:
         word = self.status_word(task.status.value, over=task.over)
@@ -140,7 +140,7 @@ class DashScope(Vendor):
         if task.status is Status.SUCCEEDED:
             # The prompt is shown only with a result: before, a task cannot be told by it.
             output["orig_prompt"] = task.order.prompt
-            url = self._files.url(task)
+            url = self._result_host.url(task)
             output |= {"results": {"video_url": url}} if task.order.family == "older-results" else {"video_url": url}
         if task.status is Status.FAILED and task.failure is not None:
             output |= {"code": task.failure.code, "message": task.failure.message}
@@ -152,8 +152,8 @@ class DashScope(Vendor):
     def _local(self, at: float) -> str:
         return datetime.fromtimestamp(at, self._zone()).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
-    def _list(self, visit: Visit) -> Answer:
-        query = visit.request.query_params
+    def _list(self, call: ApiCall) -> Reply:
+        query = call.request.query_params
         number = _positive(query.get("page_no"), "page_no", 1)
         size = min(_positive(query.get("page_size"), "page_size", 10), self.settings.page_size_max)
         since, until = self._window(query.get("start_time"), query.get("end_time"))
@@ -166,7 +166,7 @@ class DashScope(Vendor):
 
         total, tasks = self.world.page(
             self.name,
-            visit.account,
+            call.account,
             since=since,
             until=until,
             model=query.get("model_name") or None,
@@ -174,10 +174,10 @@ class DashScope(Vendor):
             skip=(number - 1) * size,
             take=size,
         )
-        return Answer(
+        return Reply(
             200,
             {
-                "request_id": visit.request_id,
+                "request_id": call.request_id,
                 "data": [self._row(task) for task in tasks],
                 "total": total,
                 "total_page": -(-total // size),
@@ -227,8 +227,8 @@ class DashScope(Vendor):
         except ValueError:
             raise Refusal(400, "InvalidParameter", f"{name} must look like 20260420153000.") from None
 
-    async def _cancel(self, visit: Visit) -> Answer:
-        task = self.world.find(self.name, visit.account, visit.request.path_params["task_id"])
+    async def _cancel(self, call: ApiCall) -> Reply:
+        task = self.world.find(self.name, call.account, call.request.path_params["task_id"])
         delay = self.settings.cancel_delay_seconds
         if task is not None and task.directives.cancel_delay is not None:
             delay = task.directives.cancel_delay
@@ -236,20 +236,20 @@ class DashScope(Vendor):
             await asyncio.sleep(delay)
             # A caller that hangs up before the answer cancels nothing: only so does a test see whether the
             # caller waited for it.
-            if await visit.request.is_disconnected():
-                self.world.ledger.cancel(task.id if task else "", self.name, accepted=False, abandoned=True)
+            if await call.request.is_disconnected():
+                self.world.billing.cancel(task.id if task else "", self.name, accepted=False, abandoned=True)
                 raise Refusal(499, None, "Client closed the request.")
         accepted = task is not None and self.world.cancel(task)
-        self.world.ledger.cancel(visit.request.path_params["task_id"], self.name, accepted=accepted)
+        self.world.billing.cancel(call.request.path_params["task_id"], self.name, accepted=accepted)
         if not accepted:
             text = "Failed to cancel the task, please confirm if the task is in PENDING status."
             raise Refusal(400, "UnsupportedOperation", text)
-        return Answer(200, {"request_id": visit.request_id})
+        return Reply(200, {"request_id": call.request_id})
 
     # Quotas ------------------------------------------------------------------------------------------------
 
-    def _quotas(self, visit: Visit) -> Answer:
-        model = visit.request.query_params.get("model") or "wan2.7-t2v"
+    def _quotas(self, call: ApiCall) -> Reply:
+        model = call.request.query_params.get("model") or "wan2.7-t2v"
         limit = {
             "request_limit": int(self.settings.submit_qps) or 5,
             "request_limit_period": 1,
@@ -257,7 +257,7 @@ class DashScope(Vendor):
             "async_user_concurrency_limit": self.settings.running_limit,
         }
         quotas = [{"model": model, "model_limit": limit, "workspace_limit": None}]
-        return Answer(200, {"request_id": visit.request_id, "output": {"quotas": quotas, "total": 1, "page_no": 1}})
+        return Reply(200, {"request_id": call.request_id, "output": {"quotas": quotas, "total": 1, "page_no": 1}})
 
 
 def _positive(text: str | None, name: str, default: int) -> int:
@@ -280,6 +280,6 @@ def _doomed(body: dict[str, Any], refusal: Refusal) -> Order:
         size=(1280, 720),
         seconds=5.0,
         family="t2v",
-        failure=Failure("InvalidParameter", refusal.message),
+        failure=TaskFailure("InvalidParameter", refusal.message),
         body=shortened(body),
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_provider_wan.sandbox.front.answers import Refusal
 from airflow_provider_wan.sandbox.front.bodies import RATIOS, SEED_MAX, Reader, common_rest
-from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.vendors import wan_rules
 from airflow_provider_wan.sandbox.vendors.wan_rules import Media
 from airflow_provider_wan.sandbox.video.picture import ratio_of, size_of
@@ -32,14 +32,14 @@ IMAGE_PATH_MODELS = re.compile(r"kf2v|animate-(move|mix)|s2v")
 class Bodies:
     """Turns a create body into an ``Order``; raises ``Refusal`` (400) naming the first field that is wrong."""
 
-    def __init__(self, shelf: MediaShelf, body: dict[str, Any], *, resolve_oss: bool, strict: bool) -> None:
-        self._shelf = shelf
+    def __init__(self, uploads: UploadStore, body: dict[str, Any], *, resolve_oss: bool, strict: bool) -> None:
+        self._uploads = uploads
         self._strict = strict
         self._raw = body
         self._top = Reader(body)
         self._model = self._top.text("model") or ""
-        self._image = shelf.check(self._model, resolve_oss=resolve_oss, images=True)
-        self._other = shelf.check(self._model, resolve_oss=resolve_oss, images=False)
+        self._image = uploads.check(self._model, resolve_oss=resolve_oss, images=True)
+        self._other = uploads.check(self._model, resolve_oss=resolve_oss, images=False)
 
     def order(self, path: str) -> Order:
         """Return the order of a body that came in on ``path`` (``video-generation`` or ``image2video``)."""
@@ -104,7 +104,7 @@ class Bodies:
         tier = self._tier()
         seconds = self._parameters.integer("duration", 2, 15, default=5) or 5
         self._common()
-        like = self._shelf.size(wan_rules.first(media, "first_frame", "first_clip"))
+        like = self._uploads.size(wan_rules.first(media, "first_frame", "first_clip"))
         return self._made("image_to_video", prompt, tier, None, seconds, "i2v", like=like)
 
     def _r2v(self) -> Order:
@@ -119,7 +119,7 @@ class Bodies:
         seconds = self._parameters.integer("duration", 2, 10 if videos else 15, default=5) or 5
         self._common()
         frame = wan_rules.first(media, "first_frame")
-        read = sum(self._shelf.seconds(item.url) for item in media if item.type == "reference_video")
+        read = sum(self._uploads.seconds(item.url) for item in media if item.type == "reference_video")
         return self._made(
             "reference_to_video",
             prompt,
@@ -127,7 +127,7 @@ class Bodies:
             None if frame else ratio,
             seconds,
             "r2v",
-            like=self._shelf.size(frame),
+            like=self._uploads.size(frame),
             read=min(read, 5.0),
         )
 
@@ -142,8 +142,8 @@ class Bodies:
         asked = self._parameters.integer("duration", 2, 10, default=0, also=(0,)) or 0
         self._parameters.choice("audio_setting", ("auto", "origin"))
         self._common()
-        seconds = float(asked) or min(self._shelf.seconds(source), 10.0)
-        like = self._shelf.size(source)
+        seconds = float(asked) or min(self._uploads.seconds(source), 10.0)
+        like = self._uploads.size(source)
         return self._made("video_edit", prompt, tier, ratio, seconds, "edit", like=like, read=seconds)
 
     # Wan 3.0 -----------------------------------------------------------------------------------------------
@@ -170,8 +170,8 @@ class Bodies:
         self._parameters.integer("seed", -1, SEED_MAX)
         frames = bool(wan_rules.kinds(media) & {"first_frame", "last_frame"})
         mode = "image_to_video" if frames else "reference_to_video" if media else "text_to_video"
-        read = sum(self._shelf.seconds(item.url) for item in media if item.type == "reference_video")
-        like = self._shelf.size(wan_rules.first(media, "first_frame", "reference_video"))
+        read = sum(self._uploads.seconds(item.url) for item in media if item.type == "reference_video")
+        like = self._uploads.size(wan_rules.first(media, "first_frame", "reference_video"))
         seconds = 5 if asked == -1 else asked
         return self._made(mode, prompt, tier, ratio, seconds, "wan30", like=like, read=read)
 

@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from airflow_provider_wan.sandbox.front.answers import Answer, Refusal
+from airflow_provider_wan.sandbox.front.answers import Refusal, Reply
 from airflow_provider_wan.sandbox.front.bodies import Reader
-from airflow_provider_wan.sandbox.front.gateway import Desk, Vendor, Visit
-from airflow_provider_wan.sandbox.front.result_host import Files
-from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.front.gateway import ApiCall, Gateway, VendorApi
+from airflow_provider_wan.sandbox.front.result_host import ResultHost
+from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.vendors.freepik.bodies import Bodies
 from airflow_provider_wan.sandbox.world.tasks import Status, Task
 
@@ -41,23 +41,23 @@ IMAGE_TYPES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 UPLOAD_SECONDS, ASSET_SECONDS = 120, 86_400
 
 
-class Freepik(Vendor):
+class FreepikApi(VendorApi):
     """``/v1/ai/{mode}/wan-2-7`` and ``/v1/ai/uploads/request-url``."""
 
     name = "freepik"
 
-    def __init__(self, desk: Desk, shelf: MediaShelf, files: Files) -> None:
-        super().__init__(desk)
-        self._shelf = shelf
-        self._files = files
+    def __init__(self, gateway: Gateway, uploads: UploadStore, result_host: ResultHost) -> None:
+        super().__init__(gateway)
+        self._uploads = uploads
+        self._result_host = result_host
         # Signed upload URLs that have been given out: name to (media type, end of life, headers to repeat).
         self._tickets: dict[str, tuple[str, float, dict[str, str]]] = {}
 
     def routes(self) -> list[Route]:
         """Return the vendor's paths."""
 
-        def route(path: str, method: str, call: str, handler: Callable[[Visit], Any]) -> Route:
-            return Route(path, self.desk.endpoint(self, call, handler), methods=[method])
+        def route(path: str, method: str, kind: str, handler: Callable[[ApiCall], Any]) -> Route:
+            return Route(path, self.gateway.endpoint(self, kind, handler), methods=[method])
 
         return [
             route("/v1/ai/uploads/request-url", "POST", "upload", self._tickets_for),
@@ -87,37 +87,37 @@ class Freepik(Vendor):
         """Return the no to an account without credits."""
         return Refusal(402, None, "Insufficient credits")
 
-    def refuse(self, refusal: Refusal, request_id: str) -> Answer:
+    def refuse(self, refusal: Refusal, request_id: str) -> Reply:
         """Write ``{"message"}``, or the problem form when fields are at fault."""
         headers = {"x-request-id": request_id, **refusal.headers}
         message = f"{refusal.code}: {refusal.message}" if refusal.code else refusal.message
         if refusal.status == 400 and refusal.field:
             wrong = [{"name": refusal.field, "reason": refusal.message}]
-            return Answer(400, {"problem": {"message": "Validation error", "invalid_params": wrong}}, headers)
-        return Answer(refusal.status, {"message": message}, headers)
+            return Reply(400, {"problem": {"message": "Validation error", "invalid_params": wrong}}, headers)
+        return Reply(refusal.status, {"message": message}, headers)
 
     # Submit, query, list -----------------------------------------------------------------------------------
 
-    def _path(self, visit: Visit) -> tuple[str, str]:
+    def _path(self, call: ApiCall) -> tuple[str, str]:
         """Return canonical mode and model of the path; raises ``Refusal`` (404)."""
-        mode = MODES.get(visit.request.path_params["mode"])
-        model = visit.request.path_params["model"]
+        mode = MODES.get(call.request.path_params["mode"])
+        model = call.request.path_params["model"]
         if mode is None or not model.startswith("wan-"):
             raise Refusal(404, None, "Not found")
         return mode, model
 
-    def _submit(self, visit: Visit) -> Answer:
-        mode, model = self._path(visit)
-        order = Bodies(self._shelf, visit.json(), strict=self.settings.strict_fields).order(mode, model)
-        task = self.submitted(visit, order, str(uuid.uuid4()))
-        return Answer(200, {"data": {"task_id": task.id, "status": "CREATED", "generated": []}})
+    def _submit(self, call: ApiCall) -> Reply:
+        mode, model = self._path(call)
+        order = Bodies(self._uploads, call.json(), strict=self.settings.strict_fields).order(mode, model)
+        task = self.submitted(call, order, str(uuid.uuid4()))
+        return Reply(200, {"data": {"task_id": task.id, "status": "CREATED", "generated": []}})
 
-    def _query(self, visit: Visit) -> Answer:
-        mode, model = self._path(visit)
-        task = self.world.find(self.name, visit.account, visit.request.path_params["task_id"])
+    def _query(self, call: ApiCall) -> Reply:
+        mode, model = self._path(call)
+        task = self.world.find(self.name, call.account, call.request.path_params["task_id"])
         if task is None or (task.order.mode, task.order.model) != (mode, model):
             raise Refusal(404, None, "Task not found")
-        return Answer(200, {"data": self.shape(task)})
+        return Reply(200, {"data": self.shape(task)})
 
     def shape(self, task: Task) -> dict[str, Any]:
         """Return the task as a query or a webhook shows it."""
@@ -125,28 +125,28 @@ class Freepik(Vendor):
         shape: dict[str, Any] = {
             "task_id": task.id,
             "status": self.status_word(WORDS[task.status], over=task.over),
-            "generated": [self._files.url(task)] if done else [],
+            "generated": [self._result_host.url(task)] if done else [],
         }
         if task.status is Status.FAILED and task.failure is not None and self.settings.freepik_failure_reason:
             shape["error"] = f"{task.failure.code}: {task.failure.message}"
         return shape
 
-    def _list(self, visit: Visit) -> Answer:
-        mode, model = self._path(visit)
+    def _list(self, call: ApiCall) -> Reply:
+        mode, model = self._path(call)
         _, tasks = self.world.page(
             self.name,
-            visit.account,
+            call.account,
             model=model,
             keep=lambda task: task.order.mode == mode,
             take=self.settings.page_size_max,
         )
         rows = [{"task_id": task.id, "status": self.shape(task)["status"]} for task in tasks]
-        return Answer(200, {"data": rows})
+        return Reply(200, {"data": rows})
 
     # Uploads -----------------------------------------------------------------------------------------------
 
-    def _tickets_for(self, visit: Visit) -> Answer:
-        body = Reader(visit.json())
+    def _tickets_for(self, call: ApiCall) -> Reply:
+        body = Reader(call.json())
         files = body.objects("files")
         if not 1 <= len(files) <= 14:
             raise body.wrong("files", "must have 1 to 14 items")
@@ -161,18 +161,18 @@ class Freepik(Vendor):
             answer.append(
                 {
                     "file_id": name.partition(".")[0],
-                    "upload_url": f"{self.desk.base_url()}/freepik-upload/{name}?X-Signature={secrets.token_hex(8)}",
+                    "upload_url": f"{self.gateway.base_url()}/freepik-upload/{name}?X-Signature={secrets.token_hex(8)}",
                     "headers": headers,
                     "expires_in": UPLOAD_SECONDS,
-                    "asset_url": f"{self.desk.base_url()}/assets/{name}",
+                    "asset_url": f"{self.gateway.base_url()}/assets/{name}",
                     "asset_url_expires_in": ASSET_SECONDS,
                 }
             )
-        return Answer(200, {"files": answer})
+        return Reply(200, {"files": answer})
 
     async def _receive(self, request: Request) -> Response:
         response = await self._stored(request)
-        self.desk.count(self.name, "upload", str(response.status_code))
+        self.gateway.count(self.name, "upload", str(response.status_code))
         return response
 
     async def _stored(self, request: Request) -> Response:
@@ -184,5 +184,5 @@ class Freepik(Vendor):
             return Response("signature does not match or has expired", 403)
         content = await request.body()
         # Reading an image's head is quick, but not free for a large one.
-        await asyncio.to_thread(self._shelf.put, name, content, kind)
+        await asyncio.to_thread(self._uploads.put, name, content, kind)
         return Response(status_code=200)

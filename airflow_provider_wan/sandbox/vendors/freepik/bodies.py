@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_wan.sandbox.front.bodies import RATIOS, SEED_MAX, Reader, common_rest, web_url
-from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.vendors import wan_rules
 from airflow_provider_wan.sandbox.video.picture import ratio_of, size_of
 from airflow_provider_wan.sandbox.world.tasks import Order, shortened
@@ -16,8 +16,8 @@ TIERS = ("720P", "1080P")
 class Bodies:
     """Turns a submit body into an ``Order``; raises ``Refusal`` (400) naming the first field that is wrong."""
 
-    def __init__(self, shelf: MediaShelf, body: dict[str, Any], *, strict: bool) -> None:
-        self._shelf = shelf
+    def __init__(self, uploads: UploadStore, body: dict[str, Any], *, strict: bool) -> None:
+        self._uploads = uploads
         self._raw = body
         self._strict = strict
         self._top = Reader(body)
@@ -65,7 +65,7 @@ class Bodies:
         if clip and audio:
             raise self._top.wrong("audio_url", "does not go with video_url")
         seconds = self._top.integer("duration", 2, 15, default=5) or 5
-        return self._made("image_to_video", model, prompt, None, seconds, like=self._shelf.size(start or clip))
+        return self._made("image_to_video", model, prompt, None, seconds, like=self._uploads.size(start or clip))
 
     def _r2v(self, model: str) -> Order:
         prompt = self._common(prompt_required=True)
@@ -74,9 +74,9 @@ class Bodies:
         wan_rules.check_references(len(images), len(videos), lambda rule: self._top.wrong("image_urls", rule))
         ratio = self._top.choice("aspect_ratio", RATIOS, default="16:9")
         seconds = self._top.integer("duration", 2, 10, default=5) or 5
-        read = min(5.0, sum(self._shelf.seconds(url) for url in videos))
+        read = min(5.0, sum(self._uploads.seconds(url) for url in videos))
         shape = None if frame else ratio
-        like = self._shelf.size(frame)
+        like = self._uploads.size(frame)
         return self._made("reference_to_video", model, prompt, shape, seconds, like=like, read=read)
 
     def _edit(self, model: str) -> Order:
@@ -87,8 +87,8 @@ class Bodies:
             self._top.judge("image_urls", item.get("url") if isinstance(item, dict) else item, web_url)
         ratio = self._top.choice("aspect_ratio", RATIOS)
         asked = self._top.integer("duration", 2, 10, default=0, also=(0,)) or 0
-        seconds = float(asked) or min(self._shelf.seconds(source), 10.0)
-        like = self._shelf.size(source)
+        seconds = float(asked) or min(self._uploads.seconds(source), 10.0)
+        like = self._uploads.size(source)
         return self._made("video_edit", model, prompt, ratio, seconds, like=like, read=seconds)
 
     def _other(self, mode: str, model: str) -> Order:

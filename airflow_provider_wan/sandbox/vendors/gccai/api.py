@@ -16,12 +16,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.routing import Route
 
-from airflow_provider_wan.sandbox.front.answers import Answer, Refusal
-from airflow_provider_wan.sandbox.front.gateway import Desk, Vendor, Visit, bearer
-from airflow_provider_wan.sandbox.front.result_host import Files
-from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.front.answers import Refusal, Reply
+from airflow_provider_wan.sandbox.front.gateway import ApiCall, Gateway, VendorApi, bearer
+from airflow_provider_wan.sandbox.front.result_host import ResultHost
+from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.vendors.gccai.bodies import Bodies
-from airflow_provider_wan.sandbox.world.tasks import Failure, Status, Task
+from airflow_provider_wan.sandbox.world.tasks import Status, Task, TaskFailure
 
 VERSION = "2026-07-27"
 VERSION_HEADER = "X-APIMart-Response-Version"
@@ -46,22 +46,22 @@ _KEY = re.compile(r"[\x21-\x7e]{1,191}")
 _LETTERS = string.ascii_uppercase + string.digits
 
 
-class Gccai(Vendor):
+class GccaiApi(VendorApi):
     """``/v1/videos/generations``, ``/v1/tasks/…``, ``/v1/uploads/images``, ``/v1/models``."""
 
     name = "gccai"
 
-    def __init__(self, desk: Desk, shelf: MediaShelf, files: Files) -> None:
-        super().__init__(desk)
-        self._shelf = shelf
-        self._files = files
+    def __init__(self, gateway: Gateway, uploads: UploadStore, result_host: ResultHost) -> None:
+        super().__init__(gateway)
+        self._uploads = uploads
+        self._result_host = result_host
         self._replays: dict[tuple[str, str], tuple[str, str]] = {}
 
     def routes(self) -> list[Route]:
         """Return the vendor's paths."""
 
-        def route(path: str, method: str, call: str, handler: Callable[[Visit], Any]) -> Route:
-            return Route(path, self.desk.endpoint(self, call, handler), methods=[method])
+        def route(path: str, method: str, kind: str, handler: Callable[[ApiCall], Any]) -> Route:
+            return Route(path, self.gateway.endpoint(self, kind, handler), methods=[method])
 
         return [
             route("/v1/videos/generations", "POST", "submit", self._submit),
@@ -90,47 +90,47 @@ class Gccai(Vendor):
         """Return the no to an empty account."""
         return Refusal(402, None, "Insufficient balance, please top up your account")
 
-    def refuse(self, refusal: Refusal, request_id: str) -> Answer:
+    def refuse(self, refusal: Refusal, request_id: str) -> Reply:
         """Write ``{"error": {message, type, code, param}}``."""
         kind, code = ERRORS.get(refusal.status, ("server_error", "internal_error"))
         error = {"message": refusal.message, "type": kind, "code": refusal.code or code, "param": refusal.field}
-        return Answer(refusal.status, {"error": error}, {"X-Request-Id": request_id, **refusal.headers})
+        return Reply(refusal.status, {"error": error}, {"X-Request-Id": request_id, **refusal.headers})
 
     # Submit ------------------------------------------------------------------------------------------------
 
-    def _submit(self, visit: Visit) -> Answer:
-        key = visit.request.headers.get("idempotency-key")
+    def _submit(self, call: ApiCall) -> Reply:
+        key = call.request.headers.get("idempotency-key")
         if key is not None and not _KEY.fullmatch(key):
             raise Refusal(
                 400, None, "Idempotency-Key must be 1 to 191 visible ASCII characters", field="Idempotency-Key"
             )
-        digest = hashlib.sha256(visit.body).hexdigest()
-        known = self._replays.get((visit.account, key)) if key else None
+        digest = hashlib.sha256(call.body).hexdigest()
+        known = self._replays.get((call.account, key)) if key else None
         if known is not None:
             if known[1] != digest:
                 raise Refusal(409, None, "Idempotency-Key was used with a different body", field="Idempotency-Key")
-            return self._submitted(visit, known[0], {"Idempotency-Replayed": "true"})
-        order = Bodies(self._shelf, visit.json(), strict=self.settings.strict_fields).order()
+            return self._submitted(call, known[0], {"Idempotency-Replayed": "true"})
+        order = Bodies(self._uploads, call.json(), strict=self.settings.strict_fields).order()
         task_id = "task_" + "".join(secrets.choice(_LETTERS) for _ in range(26))
-        self.submitted(visit, order, task_id)
+        self.submitted(call, order, task_id)
         if key:
-            self._replays[visit.account, key] = (task_id, digest)
-        return self._submitted(visit, task_id, {})
+            self._replays[call.account, key] = (task_id, digest)
+        return self._submitted(call, task_id, {})
 
-    def _submitted(self, visit: Visit, task_id: str, headers: dict[str, str]) -> Answer:
-        if visit.request.headers.get(VERSION_HEADER) == VERSION:
+    def _submitted(self, call: ApiCall, task_id: str, headers: dict[str, str]) -> Reply:
+        if call.request.headers.get(VERSION_HEADER) == VERSION:
             data: Any = {"id": task_id, "object": "generation.task", "status": "submitted"}
-            body = {"code": 200, "data": data, "request_id": visit.request_id}
-            return Answer(200, body, {VERSION_HEADER: VERSION, **headers})
-        return Answer(200, {"code": 200, "data": [{"status": "submitted", "task_id": task_id}]}, headers)
+            body = {"code": 200, "data": data, "request_id": call.request_id}
+            return Reply(200, body, {VERSION_HEADER: VERSION, **headers})
+        return Reply(200, {"code": 200, "data": [{"status": "submitted", "task_id": task_id}]}, headers)
 
     # Query -------------------------------------------------------------------------------------------------
 
-    def _query(self, visit: Visit) -> Answer:
-        task = self.world.find(self.name, visit.account, visit.request.path_params["task_id"])
+    def _query(self, call: ApiCall) -> Reply:
+        task = self.world.find(self.name, call.account, call.request.path_params["task_id"])
         if task is None:
             raise Refusal(404, None, "Task not found")
-        return Answer(200, {"code": 200, "data": self._data(task)})
+        return Reply(200, {"code": 200, "data": self._data(task)})
 
     def _data(self, task: Task) -> dict[str, Any]:
         data: dict[str, Any] = {
@@ -144,7 +144,7 @@ class Gccai(Vendor):
             data["completed"] = int(task.ended)
             data["actual_time"] = math.ceil(task.ended - task.created)
         if task.status is Status.SUCCEEDED:
-            video = {"url": [self._files.url(task)], "expires_at": self._files.expires(task)}
+            video = {"url": [self._result_host.url(task)], "expires_at": self._result_host.expires(task)}
             data["result"] = {"videos": [video]}
         if task.status is Status.FAILED and task.failure is not None:
             data["error"] = _error(task.failure)
@@ -152,8 +152,8 @@ class Gccai(Vendor):
 
     # The rest ----------------------------------------------------------------------------------------------
 
-    async def _upload(self, visit: Visit) -> Answer:
-        async with visit.request.form() as form:
+    async def _upload(self, call: ApiCall) -> Reply:
+        async with call.request.form() as form:
             file = form.get("file")
             if file is None or isinstance(file, str):
                 raise Refusal(400, None, "The multipart field file is missing", field="file")
@@ -165,23 +165,23 @@ class Gccai(Vendor):
         if len(content) > IMAGE_LIMIT:
             raise Refusal(413, None, "The image is larger than 20 MB", field="file")
         key = f"{secrets.token_hex(12)}.{IMAGE_TYPES[kind]}"
-        self._shelf.put(key, content, kind)
+        self._uploads.put(key, content, kind)
         body = {
-            "url": f"{self.desk.base_url()}/assets/{key}",
+            "url": f"{self.gateway.base_url()}/assets/{key}",
             "filename": name,
             "content_type": kind,
             "bytes": len(content),
             "created_at": int(self.world.now()),
         }
-        return Answer(200, body)
+        return Reply(200, body)
 
-    def _models(self, visit: Visit) -> Answer:
+    def _models(self, call: ApiCall) -> Reply:
         names = ("wan2.7", "wan2.7-r2v", "wan2.7-videoedit", "wan2.7-t2v", "wan2.7-i2v", "wan3.0-video")
         data = [{"id": name, "object": "model", "created": 1775174400, "owned_by": "alibaba"} for name in names]
-        return Answer(200, {"object": "list", "data": data})
+        return Reply(200, {"object": "list", "data": data})
 
 
-def _error(failure: Failure) -> dict[str, Any]:
+def _error(failure: TaskFailure) -> dict[str, Any]:
     """Return the error object of a failed task; the upstream code stands in the message."""
     message = f"{failure.code}: {failure.message}"
     if failure.code in ("DataInspectionFailed", "IPInfringementSuspect", "InvalidParameter.DataInspection"):

@@ -6,10 +6,10 @@ from typing import Any
 
 from airflow_provider_wan.sandbox.front.answers import Refusal
 from airflow_provider_wan.sandbox.front.bodies import RATIOS, SEED_MAX, Reader, common_rest, web_or_image, web_url
-from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.vendors import wan_rules
 from airflow_provider_wan.sandbox.video.picture import ratio_of, size_of
-from airflow_provider_wan.sandbox.world.tasks import Failure, Order, shortened
+from airflow_provider_wan.sandbox.world.tasks import Order, TaskFailure, shortened
 
 TIERS = ("720P", "1080P")
 
@@ -17,8 +17,8 @@ TIERS = ("720P", "1080P")
 class Bodies:
     """Turns a submit body into an ``Order``; raises ``Refusal`` (400) naming the first field that is wrong."""
 
-    def __init__(self, shelf: MediaShelf, body: dict[str, Any], *, strict: bool) -> None:
-        self._shelf = shelf
+    def __init__(self, uploads: UploadStore, body: dict[str, Any], *, strict: bool) -> None:
+        self._uploads = uploads
         self._raw = body
         self._strict = strict
         self._top = Reader(body, code="invalid_parameter")
@@ -67,7 +67,7 @@ class Bodies:
         ratio = self._top.choice("size", RATIOS, default="16:9")
         first = next((url for role, url in framed if role == "first_frame"), None) or next(iter(images + clips), None)
         mode = "image_to_video" if moving else "text_to_video"
-        return self._made(mode, model, prompt, tier, None if moving else ratio, seconds, like=self._shelf.size(first))
+        return self._made(mode, model, prompt, tier, None if moving else ratio, seconds, like=self._uploads.size(first))
 
     def _r2v(self, model: str) -> Order:
         items = self._roles(("reference_image", "first_frame"), "reference_image", voices=True)
@@ -85,7 +85,7 @@ class Bodies:
         # The page allows 15 s in all cases; the model behind it does not.
         failure = None
         if videos and seconds > 10:
-            failure = Failure("InvalidParameter", "duration must be from 2 to 10 with a reference video")
+            failure = TaskFailure("InvalidParameter", "duration must be from 2 to 10 with a reference video")
         frame = next(iter(frames), None)
         return self._made(
             "reference_to_video",
@@ -94,9 +94,9 @@ class Bodies:
             tier,
             None if frame else ratio,
             seconds,
-            like=self._shelf.size(frame),
+            like=self._uploads.size(frame),
             failure=failure,
-            read=min(5.0, sum(self._shelf.seconds(url) for url in videos)),
+            read=min(5.0, sum(self._uploads.seconds(url) for url in videos)),
         )
 
     def _edit(self, model: str) -> Order:
@@ -112,8 +112,8 @@ class Bodies:
         ratio = self._top.choice("size", RATIOS)
         # Not in the stored part of the page, but the model behind it has it.
         self._top.choice("audio_setting", ("auto", "origin"))
-        seconds = float(asked) or min(self._shelf.seconds(videos[0]), 10.0)
-        like = self._shelf.size(videos[0])
+        seconds = float(asked) or min(self._uploads.seconds(videos[0]), 10.0)
+        like = self._uploads.size(videos[0])
         return self._made("video_edit", model, prompt, tier, ratio, seconds, like=like, read=seconds)
 
     def _other(self, model: str) -> Order:
@@ -153,7 +153,7 @@ class Bodies:
         *,
         like: tuple[int, int] | None = None,
         read: float = 0.0,
-        failure: Failure | None = None,
+        failure: TaskFailure | None = None,
     ) -> Order:
         size = size_of(tier, ratio, like)
         return Order(

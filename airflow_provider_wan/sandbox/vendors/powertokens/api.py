@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from airflow_provider_wan.sandbox.front.answers import Answer, HangUp, Refusal
-from airflow_provider_wan.sandbox.front.gateway import Desk, Vendor, Visit, bearer
-from airflow_provider_wan.sandbox.front.result_host import Files
-from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.front.answers import HangUp, Refusal, Reply
+from airflow_provider_wan.sandbox.front.gateway import ApiCall, Gateway, VendorApi, bearer
+from airflow_provider_wan.sandbox.front.result_host import ResultHost
+from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.settings import fingerprint
 from airflow_provider_wan.sandbox.vendors.powertokens.bodies import Bodies
 from airflow_provider_wan.sandbox.world.tasks import Status, Task
@@ -36,21 +36,21 @@ CODES = {
 }  # fmt: skip
 
 
-class PowerTokens(Vendor):
+class PowerTokensApi(VendorApi):
     """``/v1/videos``, ``/v1/videos/{id}``, ``/v1/videos/{id}/content``."""
 
     name = "powertokens"
 
-    def __init__(self, desk: Desk, shelf: MediaShelf, files: Files) -> None:
-        super().__init__(desk)
-        self._shelf = shelf
-        self._files = files
+    def __init__(self, gateway: Gateway, uploads: UploadStore, result_host: ResultHost) -> None:
+        super().__init__(gateway)
+        self._uploads = uploads
+        self._result_host = result_host
 
     def routes(self) -> list[Route]:
         """Return the vendor's paths."""
 
-        def route(path: str, method: str, call: str, handler: Callable[[Visit], Any]) -> Route:
-            return Route(path, self.desk.endpoint(self, call, handler), methods=[method])
+        def route(path: str, method: str, kind: str, handler: Callable[[ApiCall], Any]) -> Route:
+            return Route(path, self.gateway.endpoint(self, kind, handler), methods=[method])
 
         return [
             route("/v1/videos", "POST", "submit", self._submit),
@@ -73,24 +73,24 @@ class PowerTokens(Vendor):
         """Return the no to an empty account."""
         return Refusal(402, None, "user quota is not enough")
 
-    def refuse(self, refusal: Refusal, request_id: str) -> Answer:
+    def refuse(self, refusal: Refusal, request_id: str) -> Reply:
         """Write ``{code, message, data}``; trouble with the token comes from another layer, in another shape."""
         message = f"{refusal.message} (request id: {request_id})"
         if refusal.status == 401:
             error = {"message": message, "type": "new_api_error", "code": refusal.code or "invalid_token"}
-            return Answer(401, {"error": error}, refusal.headers)
+            return Reply(401, {"error": error}, refusal.headers)
         code = refusal.code or CODES.get(refusal.status, "internal_error")
-        return Answer(refusal.status, {"code": code, "message": message, "data": None}, refusal.headers)
+        return Reply(refusal.status, {"code": code, "message": message, "data": None}, refusal.headers)
 
     # Submit and query --------------------------------------------------------------------------------------
 
-    def _submit(self, visit: Visit) -> Answer:
-        order = Bodies(self._shelf, visit.json(), strict=self.settings.strict_fields).order()
-        task = self.submitted(visit, order, "task_" + secrets.token_hex(16))
-        return Answer(200, self._shape(task, "queued", 0))
+    def _submit(self, call: ApiCall) -> Reply:
+        order = Bodies(self._uploads, call.json(), strict=self.settings.strict_fields).order()
+        task = self.submitted(call, order, "task_" + secrets.token_hex(16))
+        return Reply(200, self._shape(task, "queued", 0))
 
-    def _query(self, visit: Visit) -> Answer:
-        task = self.world.find(self.name, visit.account, visit.request.path_params["task_id"])
+    def _query(self, call: ApiCall) -> Reply:
+        task = self.world.find(self.name, call.account, call.request.path_params["task_id"])
         if task is None:
             raise Refusal(404, None, "task_not_exist")
         word = self.status_word(WORDS[task.status], over=task.over)
@@ -98,13 +98,15 @@ class PowerTokens(Vendor):
         if task.ended is not None:
             body["completed_at"] = int(task.ended)
         if task.status is Status.SUCCEEDED:
-            content = f"{self.desk.base_url()}/v1/videos/{task.id}/content"
-            body["metadata"] = {"url": self._files.url(task) if self.settings.powertokens_url == "file" else content}
+            content = f"{self.gateway.base_url()}/v1/videos/{task.id}/content"
+            body["metadata"] = {
+                "url": self._result_host.url(task) if self.settings.powertokens_url == "file" else content
+            }
         if task.status is Status.CANCELED:
             body["error"] = {"code": "task_failed", "message": "task was cancelled upstream"}
         elif task.status is Status.FAILED and task.failure is not None:
             body["error"] = {"code": task.failure.code, "message": task.failure.message}
-        return Answer(200, body)
+        return Reply(200, body)
 
     def _shape(self, task: Task, word: str, progress: int) -> dict[str, Any]:
         return {
@@ -124,11 +126,11 @@ class PowerTokens(Vendor):
     async def _content(self, request: Request) -> Response:
         """Give the video to the task's owner: stream it, or send to another host where the key must not go."""
         response, outcome = await self._owned(request)
-        self.desk.count(self.name, "download", outcome)
+        self.gateway.count(self.name, "download", outcome)
         return response
 
     async def _owned(self, request: Request) -> tuple[Response, str]:
-        if self.desk.faults.outage:
+        if self.gateway.faults.outage:
             return HangUp(reset=True), "outage"
         key = bearer(request)
         if key is None:
@@ -138,15 +140,15 @@ class PowerTokens(Vendor):
             return self._no(Refusal(404, None, "task_not_exist"))
         if task.status is not Status.SUCCEEDED:
             return self._no(Refusal(400, None, "Task is not completed yet"))
-        if task.url_expired or self.world.now() > self._files.expires(task):
+        if task.url_expired or self.world.now() > self._result_host.expires(task):
             return self._no(Refusal(404, None, "the content has expired"))
-        status = self.desk.faults.error("download")
+        status = self.gateway.faults.error("download")
         if status is not None:
             return self._no(Refusal(status, None, "Injected failure."))
         if self.settings.powertokens_content == "redirect":
-            url = self._files.url(task, _other_name(self.desk.base_url()))
+            url = self._result_host.url(task, _other_name(self.gateway.base_url()))
             return RedirectResponse(url, 302, {"Cache-Control": "max-age=86400"}), "302"
-        return await self._files.serve(request, task)
+        return await self._result_host.serve(request, task)
 
     def _no(self, refusal: Refusal) -> tuple[Response, str]:
         return self.refuse(refusal, secrets.token_hex(8)).response(), str(refusal.status)

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow_provider_wan.sandbox.front.answers import Refusal
 from airflow_provider_wan.sandbox.front.bodies import RATIOS, SEED_MAX, Reader, common_rest, web_or_image, web_url
-from airflow_provider_wan.sandbox.front.uploads import MediaShelf
+from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.vendors import wan_rules
 from airflow_provider_wan.sandbox.vendors.wan_rules import Media
 from airflow_provider_wan.sandbox.video.picture import ratio_of, size_of
@@ -18,8 +18,8 @@ TIERS = ("720P", "1080P")
 class Bodies:
     """Turns a submit body into an ``Order``; raises ``Refusal`` (400) naming the first field that is wrong."""
 
-    def __init__(self, shelf: MediaShelf, body: dict[str, Any], *, strict: bool) -> None:
-        self._shelf = shelf
+    def __init__(self, uploads: UploadStore, body: dict[str, Any], *, strict: bool) -> None:
+        self._uploads = uploads
         self._raw = body
         self._strict = strict
         self._top = Reader(body, code="invalid_request")
@@ -77,7 +77,7 @@ class Bodies:
         if not media:
             raise self._top.missing("media")
         wan_rules.check_i2v(media, self._top)
-        like = self._shelf.size(wan_rules.first(media, "first_frame", "first_clip"))
+        like = self._uploads.size(wan_rules.first(media, "first_frame", "first_clip"))
         return self._made("image_to_video", model, prompt, self._tier(), None, self._seconds(2, 15), like=like)
 
     def _r2v(self, model: str) -> Order:
@@ -90,8 +90,8 @@ class Bodies:
         ratio = self._top.choice("ratio", RATIOS, default="16:9")
         seconds = self._seconds(2, 10 if videos else 15)
         frame = wan_rules.first(media, "first_frame")
-        read = min(5.0, sum(self._shelf.seconds(url) for url in videos))
-        like = self._shelf.size(frame)
+        read = min(5.0, sum(self._uploads.seconds(url) for url in videos))
+        like = self._uploads.size(frame)
         shape = None if frame else ratio
         return self._made("reference_to_video", model, prompt, self._tier(), shape, seconds, like=like, read=read)
 
@@ -105,8 +105,8 @@ class Bodies:
         ratio = self._top.choice("ratio", RATIOS)
         self._top.choice("audio_setting", ("auto", "origin"))
         asked = self._seconds(2, 10, also=(0,), default=0)
-        seconds = float(asked) or min(self._shelf.seconds(source), 10.0)
-        like = self._shelf.size(source)
+        seconds = float(asked) or min(self._uploads.seconds(source), 10.0)
+        like = self._uploads.size(source)
         return self._made("video_edit", model, prompt, self._tier(), ratio, seconds, like=like, read=seconds)
 
     def _wan30(self, model: str) -> Order:
@@ -127,7 +127,7 @@ class Bodies:
             raise self._top.wrong("media", "may have a file or a link, not both")
         ratio = self._top.choice("ratio", ("adaptive", *RATIOS), default="adaptive")
         mode = "image_to_video" if frames else "reference_to_video" if media else "text_to_video"
-        like = self._shelf.size(wan_rules.first(media, "first_frame", "reference_video"))
+        like = self._uploads.size(wan_rules.first(media, "first_frame", "reference_video"))
         tier = self._tier(("480P", *TIERS))
         return self._made(mode, model, prompt, tier, ratio, self._seconds(2, 30), like=like)
 
