@@ -66,7 +66,8 @@ class Settings(BaseModel):
     answer_delay: Seconds = 0.0
     page_size_max: int = Field(default=100, ge=1)
     utc_offset_hours: float = 8.0
-    late_validation: bool = False
+    late_validation: bool = True
+    late_validation_seconds: Seconds = 0.1
     strict_fields: bool = False
     api_keys: list[str] = Field(default_factory=list)
 

@@ -37,7 +37,10 @@ class Reply:
 
 
 class Refusal(Exception):
-    """A vendor's no: HTTP status, the vendor's code if known, and the reason; ``field`` is what was wrong."""
+    """A vendor's no: HTTP status, the vendor's code if known, and the reason; ``field`` is what was wrong.
+
+    ``late`` is the reason in the words of a check that runs after the submission, ``None`` for a no that never waits.
+    """
 
     def __init__(
         self,
@@ -47,9 +50,11 @@ class Refusal(Exception):
         *,
         field: str | None = None,
         headers: Mapping[str, str] | None = None,
+        late: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.field = status, code, message, field
+        self.late = late
         self.headers = dict(headers or {})
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from airflow_provider_wan.sandbox.front.bodies import web_or_image, web_url
-from airflow_provider_wan.sandbox.video.picture import Size, data_url_size, image_size
+from airflow_provider_wan.sandbox.video.picture import Size, data_url_size, image_size, video_seconds
 from airflow_provider_wan.sandbox.world.world import World
 
 OSS_DIRECTORY = "dashscope-instant/sandbox"
+_INVALID = "The provided URL does not appear to be valid. Ensure it is correctly formatted."
 _OWN_FILE = re.compile(r"/files/([A-Za-z0-9_-]+)\.mp4")
 _OWN_ASSET = re.compile(r"/assets/([A-Za-z0-9_.-]+)")
 
@@ -24,6 +25,7 @@ class UploadedFile:
     content: bytes
     media_type: str
     size: Size | None
+    seconds: float | None = None
     model: str | None = None
 
 
@@ -40,7 +42,8 @@ class UploadStore:
 
     def put(self, key: str, content: bytes, media_type: str, model: str | None = None) -> UploadedFile:
         """Keep an upload under ``key``."""
-        upload = UploadedFile(key, content, media_type, image_size(content), model)
+        seconds = video_seconds(content) if media_type.startswith("video/") else None
+        upload = UploadedFile(key, content, media_type, image_size(content), seconds, model)
         self._uploads[key] = upload
         return upload
 
@@ -63,9 +66,19 @@ class UploadStore:
 
     def seconds(self, url: str) -> float:
         """Return the length of an input video; what cannot be told has the length that the settings assume."""
+        known = self.known_seconds(url)
+        return self._world.settings.input_video_seconds if known is None else known
+
+    def known_seconds(self, url: str | None) -> float | None:
+        """Return the length of an input video, where it can be told without fetching it."""
+        if not url:
+            return None
+        upload = self._upload(url)
+        if upload is not None:
+            return upload.seconds
         task_id = _OWN_FILE.fullmatch(urlsplit(url).path)
         task = self._world.tasks.get(task_id[1]) if task_id else None
-        return task.order.seconds if task else self._world.settings.input_video_seconds
+        return task.order.seconds if task else None
 
     def check(self, model: str, *, resolve_oss: bool, images: bool) -> Callable[[str], str | None]:
         """Return DashScope's check of a media URL: web, ``oss://`` with the resolve header, image data URL."""
@@ -73,10 +86,9 @@ class UploadStore:
         def complain(url: str) -> str | None:
             if not url.startswith("oss://"):
                 bad = (web_or_image if images else web_url)(url)
-                return f"is wrong: The provided URL does not appear to be valid ({bad})" if bad else None
+                return f"is wrong: {_INVALID} ({bad})" if bad else None
             if not resolve_oss:
-                needs = "oss:// needs X-DashScope-OssResourceResolve"
-                return f"is wrong: The provided URL does not appear to be valid ({needs})"
+                return f"is wrong: {_INVALID} (oss:// needs X-DashScope-OssResourceResolve)"
             key = url.removeprefix("oss://")
             if not key.startswith(OSS_DIRECTORY):
                 return None

@@ -34,23 +34,27 @@ class Media:
 
 
 def read_media(
-    body: Reader, types: Mapping[str, int], *, image: Check, other: Check, voices: bool = False
+    body: Reader, types: Mapping[str, int], *, image: Check, other: Check, voices: bool = False, strict: bool = True
 ) -> list[Media]:
-    """Read ``media`` with at most so many items of each type; raises ``Refusal`` naming the item."""
+    """Read ``media`` with at most so many items of each type; a misfit names the item."""
     found: list[Media] = []
     for item in body.objects("media"):
+        given = item.get("type")
+        url = item.url("url", image if str(given) in IMAGE_TYPES else other, required=True)
         kind = item.choice("type", types)
         if kind is None:
-            raise item.missing("type")
-        url = item.url("url", image if kind in IMAGE_TYPES else other, required=True)
+            if given is None:
+                item.complain(item.missing("type"))
+            continue
         voice = None
         if voices and kind in ("reference_image", "reference_video"):
             voice = item.url("reference_voice", other)
-        item.rest(strict=True)
+        item.rest(strict=strict, misplaced=strict)
         found.append(Media(kind, url or "", voice))
     for kind, number in Counter(media.type for media in found).items():
         if number > types[kind]:
-            raise body.wrong("media", f"may have at most {types[kind]} item(s) of type {kind}, got {number}")
+            rule = f"may have at most {types[kind]} item(s) of type {kind}, got {number}"
+            body.complain(body.wrong("media", rule))
     return found
 
 
@@ -73,7 +77,7 @@ def check_i2v(media: list[Media], body: Reader) -> None:
     """Refuse a media set that image-to-video does not know."""
     if kinds(media) not in I2V_SETS:
         given = " + ".join(sorted(kinds(media))) or "nothing"
-        raise body.wrong("media", f"must be one of the six documented sets, got {given}")
+        body.complain(body.wrong("media", f"must be one of the six documented sets, got {given}"))
 
 
 def check_references(images: int, videos: int, complain: Callable[[str], Refusal]) -> None:

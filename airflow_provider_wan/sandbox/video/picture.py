@@ -74,6 +74,17 @@ def image_size(data: bytes) -> Size | None:
         return None
 
 
+def video_seconds(data: bytes) -> float | None:
+    """Return the length of a video in seconds, ``None`` when it cannot be read."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(data), "r") as container:
+            return container.duration / 1e6 if container.duration else None
+    except Exception:  # noqa: BLE001 - any decoder may raise anything on foreign bytes; no length is a fine answer
+        return None
+
+
 def data_url_size(url: str) -> Size | None:
     """Return the pixel size of the image inside a data URL, ``None`` when it cannot be read."""
     start = _DATA_URL.match(url)

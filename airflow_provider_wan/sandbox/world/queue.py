@@ -15,9 +15,15 @@ from airflow_provider_wan.sandbox.world.tasks import Status, Task
 
 
 class ModelQueue:
-    """First come, first served, ``limit`` at once; calls back at each change of state, in order of time."""
+    """First come, first served, ``limit()`` at once; calls back at each change of state, in order of time."""
 
-    def __init__(self, on_start: Callable[[Task, float], None], on_end: Callable[[Task, float], None]) -> None:
+    def __init__(
+        self,
+        limit: Callable[[], float],
+        on_start: Callable[[Task, float], None],
+        on_end: Callable[[Task, float], None],
+    ) -> None:
+        self._limit = limit
         self._on_start = on_start
         self._on_end = on_end
         self._waiting: deque[Task] = deque()
@@ -44,14 +50,14 @@ class ModelQueue:
         """Free the slot of a running task that somebody ended from outside."""
         self._running -= 1
 
-    def next_event(self, limit: int) -> float:
+    def next_event(self) -> float:
         """When the next change of state is due, ``inf`` if none is."""
-        return min(self._next_end(), self._next_start(limit))
+        return min(self._next_end(), self._next_start())
 
-    def advance(self, now: float, limit: int) -> None:
+    def advance(self, now: float) -> None:
         """Play all starts and ends that were due until ``now``, in their order."""
         while True:
-            end, start = self._next_end(), self._next_start(limit)
+            end, start = self._next_end(), self._next_start()
             if min(end, start) > now:
                 break
             if end <= start:
@@ -79,7 +85,7 @@ class ModelQueue:
             heapq.heappop(self._ends)
         return math.inf
 
-    def _next_start(self, limit: int) -> float:
-        if not self._waiting or self._running >= limit:
+    def _next_start(self) -> float:
+        if not self._waiting or self._running >= self._limit():
             return math.inf
         return max(self._time, self._waiting[0].ready)

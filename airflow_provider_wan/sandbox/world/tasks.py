@@ -42,10 +42,10 @@ class Order:
     seconds: float
     input_seconds: float = 0.0
     ratio: str | None = None
-    # Family of the vendor's answer shape, e.g. which usage fields a DashScope model reports.
-    family: str = ""
-    # Set where the vendor takes the body now and lets the task fail later.
+    # Set where the task takes its turn, and fails.
     failure: TaskFailure | None = None
+    # Set where the vendor takes the body and finds right after, without a turn, what is wrong with it.
+    rejected: str | None = None
     webhook_url: str | None = None
     body: dict[str, Any] = field(default_factory=dict)
     unknown_fields: tuple[str, ...] = ()

@@ -62,9 +62,9 @@ class World:
     def create(self, vendor: str, account: str, order: Order, task_id: str, request_id: str) -> Task:
         """Take an order; raises ``QueueFull`` when the account has too many waiting for this model."""
         now = self.now()
-        queue = self._queue(vendor, account, order.model)
-        queue.advance(now, self.settings.running_limit)
-        if queue.waiting >= self.settings.queue_limit:
+        queue = self._queue(vendor, account, order)
+        queue.advance(now)
+        if order.rejected is None and queue.waiting >= self.settings.queue_limit:
             raise QueueFull
         directives = parse(order.prompt)
         task = Task(
@@ -75,8 +75,8 @@ class World:
             directives=directives,
             request_id=request_id,
             created=now,
-            ready=now + self.settings.pending_seconds,
-            held=directives.hold,
+            ready=now + (0.0 if order.rejected else self.settings.pending_seconds),
+            held=directives.hold and not order.rejected,
         )
         self.tasks[task.id] = task
         self._by_account[vendor, account].append(task)
@@ -84,6 +84,9 @@ class World:
         if not task.held:
             queue.join(task)
         self.on_change(task)
+        if order.rejected:
+            # It leaves the queue at once, so that a cancel comes too late from the first moment on.
+            queue.advance(now)
         return task
 
     def find(self, vendor: str, account: str, task_id: str) -> Task | None:
@@ -100,14 +103,13 @@ class World:
 
     def refresh(self, task: Task) -> None:
         """Bring the task's state up to now."""
-        queue = self._queue(task.vendor, task.account, task.order.model)
-        queue.advance(self.now(), self.settings.running_limit)
+        self._queue(task.vendor, task.account, task.order).advance(self.now())
 
     def refresh_all(self) -> None:
         """Bring all tasks up to now."""
         now = self.now()
         for queue in self._queues.values():
-            queue.advance(now, self.settings.running_limit)
+            queue.advance(now)
 
     def page(
         self,
@@ -142,8 +144,7 @@ class World:
 
     def next_event(self) -> float:
         """When the next task changes its state by itself, ``inf`` if none will."""
-        limit = self.settings.running_limit
-        return min((queue.next_event(limit) for queue in self._queues.values()), default=math.inf)
+        return min((queue.next_event() for queue in self._queues.values()), default=math.inf)
 
     def report(self) -> dict[str, Any]:
         """Return the ledger as it stands now."""
@@ -188,15 +189,17 @@ class World:
             raise NotPossible("the task is not held")
         task.held = False
         task.ready = self.now()
-        self._queue(task.vendor, task.account, task.order.model).join(task)
+        self._queue(task.vendor, task.account, task.order).join(task)
         self.on_change(task)
 
     # Inside ------------------------------------------------------------------------------------------------
 
-    def _queue(self, vendor: str, account: str, model: str) -> ModelQueue:
-        key = (vendor, account, model)
+    def _queue(self, vendor: str, account: str, order: Order) -> ModelQueue:
+        """Return the queue of an order's model; what is rejected after it was taken waits for nothing."""
+        key = (vendor, account, "" if order.rejected else order.model)
         if key not in self._queues:
-            self._queues[key] = ModelQueue(self._on_start, self._on_end)
+            limit = (lambda: math.inf) if order.rejected else (lambda: self.settings.running_limit)
+            self._queues[key] = ModelQueue(limit, self._on_start, self._on_end)
         return self._queues[key]
 
     def _work_seconds(self, directives: Directives) -> float:
@@ -208,8 +211,12 @@ class World:
     def _on_start(self, task: Task, at: float) -> None:
         task.status = Status.RUNNING
         task.started = at
-        task.ends = at + self._work_seconds(task.directives)
-        task.failure = task.order.failure or self._planned_failure(task.directives)
+        if task.order.rejected:
+            task.ends = at + self.settings.late_validation_seconds
+            task.failure = TaskFailure("InvalidParameter", task.order.rejected)
+        else:
+            task.ends = at + self._work_seconds(task.directives)
+            task.failure = task.order.failure or self._planned_failure(task.directives)
         self.on_change(task)
 
     def _planned_failure(self, directives: Directives) -> TaskFailure | None:
@@ -233,7 +240,7 @@ class World:
         self._end(task, status, self.now())
 
     def _end(self, task: Task, status: Status, at: float) -> None:
-        queue = self._queue(task.vendor, task.account, task.order.model)
+        queue = self._queue(task.vendor, task.account, task.order)
         if task.status is Status.RUNNING:
             queue.vacate()
         else:

@@ -18,9 +18,10 @@ from airflow_provider_wan.sandbox.front.answers import Refusal, Reply
 from airflow_provider_wan.sandbox.front.gateway import ApiCall, Gateway, VendorApi, bearer
 from airflow_provider_wan.sandbox.front.result_host import ResultHost
 from airflow_provider_wan.sandbox.front.uploads import UploadStore
-from airflow_provider_wan.sandbox.vendors.dashscope.bodies import Bodies, usage
+from airflow_provider_wan.sandbox.vendors.dashscope.bodies import Bodies
 from airflow_provider_wan.sandbox.vendors.dashscope.uploads import UploadPolicies
-from airflow_provider_wan.sandbox.world.tasks import Order, Status, Task, TaskFailure, shortened
+from airflow_provider_wan.sandbox.vendors.dashscope.usage import SPEECH_RESULTS, usage
+from airflow_provider_wan.sandbox.world.tasks import Order, Status, Task
 
 DEFAULT_CODES = {
     400: "InvalidParameter", 401: "InvalidApiKey", 403: "AccessDenied", 404: "NotFound", 408: "RequestTimeOut",
@@ -108,14 +109,10 @@ class DashScopeApi(VendorApi):
         return Reply(200, {"output": {"task_status": "PENDING", "task_id": task.id}, "request_id": call.request_id})
 
     def _order(self, body: dict[str, Any], path: str, *, resolve_oss: bool) -> Order:
-        try:
-            reader = Bodies(self._uploads, body, resolve_oss=resolve_oss, strict=self.settings.strict_fields)
-            return reader.order(path)
-        except Refusal as refusal:
-            late = self.settings.late_validation and refusal.code == "InvalidParameter" and refusal.field != "model"
-            if not late:
-                raise
-            return _doomed(body, refusal)
+        settings = self.settings
+        return Bodies(
+            self._uploads, body, resolve_oss=resolve_oss, strict=settings.strict_fields, late=settings.late_validation
+        ).order(path)
 
     # Query, list, cancel -----------------------------------------------------------------------------------
 
@@ -141,7 +138,7 @@ class DashScopeApi(VendorApi):
             # The prompt is shown only with a result: before, a task cannot be told by it.
             output["orig_prompt"] = task.order.prompt
             url = self._result_host.url(task)
-            output |= {"results": {"video_url": url}} if task.order.family == "older-results" else {"video_url": url}
+            output |= {"results": {"video_url": url}} if SPEECH_RESULTS.search(task.order.model) else {"video_url": url}
         if task.status is Status.FAILED and task.failure is not None:
             output |= {"code": task.failure.code, "message": task.failure.message}
         return output
@@ -266,20 +263,3 @@ def _positive(text: str | None, name: str, default: int) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise Refusal(400, "InvalidParameter", f"{name} must be a positive integer.")
     return int(text)
-
-
-def _doomed(body: dict[str, Any], refusal: Refusal) -> Order:
-    """Return an order that is taken now and fails later, as the real API does with many wrong bodies."""
-    given = body.get("input")
-    prompt = given.get("prompt") if isinstance(given, dict) else None
-    return Order(
-        mode="text_to_video",
-        model=str(body.get("model")),
-        prompt=prompt if isinstance(prompt, str) else "",
-        tier="720P",
-        size=(1280, 720),
-        seconds=5.0,
-        family="t2v",
-        failure=TaskFailure("InvalidParameter", refusal.message),
-        body=shortened(body),
-    )
