@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
+from airflow_provider_wan.client.errors import Violation, WanRequestError
+from airflow_provider_wan.client.urls import shorten
 
 if TYPE_CHECKING:
     from airflow_provider_wan.batch.run import BatchRun
