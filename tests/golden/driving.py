@@ -112,8 +112,8 @@ class Attempt:
             return call(self.context) if event is None else call(self.context, event=event)
         except TaskDeferred as deferred:
             classpath, kwargs = deferred.trigger.serialize()
-            assert deferred.method_name is not None
-            self.deferrals.append(Deferral(classpath, carried(kwargs), deferred.method_name))
+            method = str(deferred.method_name)
+            self.deferrals.append(Deferral(classpath, carried(kwargs), method))
             return self.deferrals[-1]
         finally:
             ExecutorSafeguard.tracker.reset(token)
