@@ -70,7 +70,7 @@ class Batch:
         deadline = handle.submitted_at + self.plan.timeout
         if deadline <= began:
             deadline = began + self.plan.timeout
-        return min(deadline, began + self.plan.limit) if self.plan.limit else deadline
+        return min(deadline, began + self.plan.execution_timeout) if self.plan.execution_timeout else deadline
 
     # -- giving up ------------------------------------------------------------------------------------
 
@@ -93,7 +93,7 @@ class Batch:
     @property
     def is_stopped(self) -> bool:
         """Whether nothing more may be submitted: it was stopped, or the whole batch is out of time."""
-        head, limit = self.book.head, self.plan.limit
+        head, limit = self.book.head, self.plan.execution_timeout
         if head.stop is None and limit and head.began_at and utc_now() >= head.began_at + limit:
             self.stop(Stop(message=f"the execution_timeout of {limit} is over", retryable=True))
         return head.stop is not None
