@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchSettings:
     """The parameters of :class:`~airflow_provider_wan.operators.batch.WanVideoBatchOperator`, rendered and read.
 
     :param requests: a list of rows, or the URI of a file with them.

@@ -13,7 +13,7 @@ from airflow_provider_wan.operators.parameters import check_literals, read_value
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_wan.batch.run import BatchExecution
+    from airflow_provider_wan.batch.run import BatchRun
 
 OWN_PARAMETERS = (
     "wan_conn_id",
@@ -114,13 +114,13 @@ class WanVideoBatchOperator(BaseOperator):
         self.on_unknown_submission = on_unknown_submission
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
-        self._running: BatchExecution | None = None
+        self._running: BatchRun | None = None
         check_literals(self._parameters(), task_id=self.task_id)
 
     def _parameters(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in OWN_PARAMETERS}
 
-    def _begun(self, context: Context) -> BatchExecution:
+    def _begun(self, context: Context) -> BatchRun:
         """Return the worker side of one round.
 
         :raises WanRequestError: naming every parameter whose rendered value breaks its rule.

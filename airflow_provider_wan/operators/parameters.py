@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
+from airflow_provider_wan.client.errors import Violation, WanRequestError
 from airflow_provider_wan.client.requests import build_request
 from airflow_provider_wan.client.rules.request import violations_of
 from airflow_provider_wan.client.tasks import Mode, TaskHandle
+from airflow_provider_wan.client.urls import shorten
 
 WAN_2_7 = "wan2.7"
 LEAST_INTERVAL = 0.1

@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wan.client.errors import WanError
-from airflow_provider_wan.client.polling.endings import error_of
-from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, Watch
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, Watch, error_of
 from airflow_provider_wan.client.tasks import TaskHandle, result_of, utc_now
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink

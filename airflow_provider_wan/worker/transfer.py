@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wan.client.errors import Violation, WanAuthError, WanError, WanRequestError, shorten
+from airflow_provider_wan.client.errors import Violation, WanAuthError, WanError, WanRequestError
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, result_of
+from airflow_provider_wan.client.urls import shorten
 from airflow_provider_wan.delivery.landing import is_stored, land, target_of
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.worker.assets import add_to_events
