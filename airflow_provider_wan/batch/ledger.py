@@ -225,7 +225,7 @@ class BatchLedger:
         """Return the ledger of one item."""
         return ItemLedger(self, key)
 
-    def tell(self, progress: dict[str, Any]) -> None:
+    def show(self, progress: dict[str, Any]) -> None:
         """Show progress in the task state, where Airflow's UI and API show it; never fails a run."""
         try:
             self._write(PROGRESS_KEY, progress)
@@ -257,7 +257,7 @@ class ItemLedger(Ledger):
         self._ledger.keep(self._key, self._ledger.get(self._key).model_copy(update={"record": record}))
 
     def forget(self) -> None:
-        """Forget the item's record; a failure to do so is only told."""
+        """Forget the item's record; a failure to do so is only logged."""
         try:
             self._ledger.keep(self._key, self._ledger.get(self._key).model_copy(update={"record": None}))
         except LedgerError as error:

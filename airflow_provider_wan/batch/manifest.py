@@ -73,29 +73,3 @@ def _replace(uri: str, text: str) -> None:
         with suppress(Exception):
             if part.exists():
                 part.unlink()
-
-
-def summary_of(batch: Batch) -> dict[str, Any]:
-    """Return the operator's XCom: counts and one short entry per item."""
-    entries = []
-    counts: dict[str, int] = {}
-    for item, entry in batch:
-        status = status_of(entry)
-        counts[status] = counts.get(status, 0) + 1
-        short = {"id": item.id, "status": status}
-        if entry.stored:
-            short["uri"] = entry.stored["uri"]
-        elif entry.video_url:
-            short["video_url"] = entry.video_url
-        if entry.error_code:
-            short["error_code"] = entry.error_code
-        entries.append(short)
-    succeeded = counts.get("succeeded", 0)
-    return {
-        "total": len(entries),
-        "succeeded": succeeded,
-        "failed": len(entries) - succeeded,
-        "counts": counts,
-        "manifest": batch.settings.manifest_path,
-        "items": entries,
-    }

@@ -47,7 +47,7 @@ def open_batch(batch: Batch, hook: WanHook, series: str, *, is_new_attempt: bool
     # Last, so that a crash on the way begins with all of this again.
     head.series, head.rows = series, digest_of(batch.items.values())
     batch.ledger.keep_head()
-    _tell(batch)
+    _log_counts(batch)
 
 
 def _reopen(batch: Batch, item: Item, entry: ItemRecord, *, is_new_series: bool) -> None:
@@ -110,12 +110,12 @@ def _cancel(batch: Batch, hook: WanHook, entry: ItemRecord) -> bool:
             is_cancelled = hook.cancel_task(handle, Patience(tries=2))
         except WanError as error:
             batch.log.info("%s", error)
-    fate = "cancelled, it is not billed" if is_cancelled else "left to run, it is billed"
-    batch.log.info("Task %s is not wanted any more: %s", handle.task_id, fate)
+    outcome = "cancelled, it is not billed" if is_cancelled else "left to run, it is billed"
+    batch.log.info("Task %s is not wanted any more: %s", handle.task_id, outcome)
     return is_cancelled
 
 
-def _tell(batch: Batch) -> None:
+def _log_counts(batch: Batch) -> None:
     counts = [0, 0, 0]
     for index in _kinds(batch):
         counts[index] += 1

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.cancelling import cancel_before_exit, cancel_overdue
-from airflow_provider_wan.batch.ending import take_ending, verdict
 from airflow_provider_wan.batch.items import build_items
 from airflow_provider_wan.batch.ledger import BatchLedger
-from airflow_provider_wan.batch.manifest import summary_of
-from airflow_provider_wan.batch.progress import Progress
+from airflow_provider_wan.batch.progress import Progress, summary_of, verdict
 from airflow_provider_wan.batch.reconcile import is_changed, open_batch
 from airflow_provider_wan.batch.rows import read_rows
 from airflow_provider_wan.batch.settings import BatchSettings
 from airflow_provider_wan.batch.storing import Storing
 from airflow_provider_wan.batch.submitting import Submitting
 from airflow_provider_wan.client.errors import WanError
-from airflow_provider_wan.client.polling.watch import Ending
-from airflow_provider_wan.client.polling.window import WindowItem, linger_for
+from airflow_provider_wan.client.polling.window import (
+    SearchItem,
+    WindowItem,
+    WindowOutcome,
+    linger_for,
+    searches_to_dict,
+)
+from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.worker.failing import fail
-from airflow_provider_wan.worker.settings import NO_TASK_STATE, TaskOperator, series_of
+from airflow_provider_wan.worker.settings import NO_TASK_STATE, TIMES, TaskOperator, ends_at, series_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,6 +39,17 @@ REFILL_FRACTION = 0.2
 
 BACKSTOP = timedelta(minutes=10)
 WARNINGS_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class _Wait:
+    """What a round waits for, and how long; see :func:`~airflow_provider_wan.client.polling.window.wait_for_some`."""
+
+    window: list[WindowItem]
+    searches: list[SearchItem]
+    enough: int
+    wake_at: datetime | None
+    linger: float
 
 
 def begun(settings: Callable[[], Mapping[str, Any]], operator: TaskOperator, context: Context) -> BatchRun:
@@ -82,23 +98,25 @@ class BatchRun:
                 self._log.warning("The rows are not those that the batch was begun with: they are compared anew")
                 batch = self._read()
                 open_batch(batch, self._hook, series_of(self._context), is_new_attempt=False)
-            endings = _endings_in(event)
-            return self._rounds(batch, endings)
+            return self._rounds(batch, _outcome_in(event))
         except WanError as error:
             fail(error)
         finally:
             self._hook.close()
 
-    def _rounds(self, batch: Batch, endings: dict[str, Ending] | None = None) -> Any:
+    def _rounds(self, batch: Batch, outcome: WindowOutcome | None = None) -> Any:
         self._batch = batch
+        began = self._ledger.head.began_at or utc_now()
+        batch.ends_at = ends_at(self._context, began, self._settings.execution_timeout, TIMES)
         progress = Progress(batch)
-        if batch.settings.manifest_path and endings is None:
+        if batch.settings.manifest_path and outcome is None:
             # Before anything is paid: a place that cannot be written to is better known now.
-            progress.tell()
+            progress.report()
         while True:
+            known = outcome or WindowOutcome()
             storing = Storing(batch, self._hook.account)
-            submitting = Submitting(batch, self._hook, (storing.collect, progress.tick))
-            self._take(batch, submitting, endings or {})
+            submitting = Submitting(batch, self._hook, (storing.collect, progress.tick), known.clues)
+            self._take(batch, submitting, known)
             try:
                 storing.begin()
                 submitting.refill()
@@ -106,19 +124,25 @@ class BatchRun:
                     progress.tick()
             finally:
                 storing.close()
-            progress.tell()
-            window = batch.window()
-            has_room = len(window) < batch.settings.max_in_flight
-            moments = [moment for moment in (submitting.wake_at(has_room), storing.wake_at()) if moment]
-            if not window and not moments:
+            progress.report()
+            window, searches = batch.window(), submitting.searches
+            moments = [moment for moment in (submitting.wake_at(), storing.wake_at()) if moment]
+            if not window and not searches and not moments:
                 return self._end(batch)
-            endings = self._wait(batch, window, _enough(batch, window, submitting), min(moments, default=None))
+            wait = _Wait(
+                window=window,
+                searches=searches,
+                enough=_enough(batch, len(window), len(searches), submitting),
+                wake_at=min(moments, default=None),
+                linger=linger_for(len(batch.items)),
+            )
+            outcome = self._wait(batch.settings, wait)
 
-    def _take(self, batch: Batch, submitting: Submitting, endings: dict[str, Ending]) -> None:
-        known = {key: ending for key, ending in endings.items() if key in batch.items}
+    def _take(self, batch: Batch, submitting: Submitting, outcome: WindowOutcome) -> None:
+        known = {key: ending for key, ending in outcome.endings.items() if key in batch.items}
         for key, ending in known.items():
-            take_ending(batch, batch.items[key], ending)
-        submitting.hear({batch.items[key].model for key in known})
+            batch.take(batch.items[key], ending)
+        submitting.end_pauses({batch.items[key].model for key in known})
         self._ledger.flush()
 
     # -- items ----------------------------------------------------------------------------------------
@@ -136,40 +160,38 @@ class BatchRun:
 
     # -- waiting --------------------------------------------------------------------------------------
 
-    def _wait(self, batch: Batch, window: list[WindowItem], enough: int, wake_at: datetime | None) -> dict[str, Ending]:
-        settings = batch.settings
-        linger = linger_for(len(batch.items))
+    def _wait(self, settings: BatchSettings, wait: _Wait) -> WindowOutcome:
         if not settings.deferrable:
-            return asyncio.run(self._wait_here(settings, window, enough, wake_at, linger))
-        return self._defer(settings, window, enough, wake_at, linger)
+            return asyncio.run(self._wait_here(settings, wait))
+        return self._defer(settings, wait)
 
-    def _defer(
-        self, settings: BatchSettings, window: list[WindowItem], enough: int, wake_at: datetime | None, linger: float
-    ) -> NoReturn:
+    def _defer(self, settings: BatchSettings, wait: _Wait) -> NoReturn:
         from airflow_provider_wan.triggers.wan import WanBatchTrigger
 
         trigger = WanBatchTrigger(
             wan_conn_id=settings.wan_conn_id,
-            window=[item.to_list() for item in window],
-            enough=enough,
+            window=[item.to_list() for item in wait.window],
+            enough=wait.enough,
             poll_interval=settings.poll_interval,
-            wake_at=wake_at.isoformat() if wake_at else None,
-            linger=linger,
+            wake_at=wait.wake_at.isoformat() if wait.wake_at else None,
+            linger=wait.linger,
             cancel_on_kill=settings.cancel_on_kill,
             cancel_on_timeout=settings.cancel_on_timeout,
             durable=self._ledger.is_durable,
             carry=self._ledger.carry(),
+            searches=searches_to_dict(wait.searches),
         )
-        self._log.info("The worker is free now; %d tasks are waited for", len(window))
+        sought = f", {len(wait.searches)} lost ones are looked for" if wait.searches else ""
+        self._log.info("The worker is free now; %d tasks are waited for%s", len(wait.window), sought)
         self._operator.defer(trigger=trigger, method_name="execute_round", timeout=settings.timeout + BACKSTOP)
 
-    async def _wait_here(
-        self, settings: BatchSettings, window: list[WindowItem], enough: int, wake_at: datetime | None, linger: float
-    ) -> dict[str, Ending]:
-        endings = await self._hook.await_some(window, settings.poll_interval, enough, wake_at, linger)
+    async def _wait_here(self, settings: BatchSettings, wait: _Wait) -> WindowOutcome:
+        outcome = await self._hook.await_some(
+            wait.window, settings.poll_interval, wait.enough, wait.wake_at, wait.linger, wait.searches
+        )
         if settings.cancel_on_timeout:
-            await cancel_overdue(self._hook, window, endings)
-        return endings
+            await cancel_overdue(self._hook, wait.window, outcome.endings)
+        return outcome
 
     def on_kill(self) -> None:
         """Cancel what is queued when the worker is killed; the rest is adopted by the next attempt."""
@@ -196,16 +218,16 @@ class BatchRun:
         return summary
 
 
-def _enough(batch: Batch, window: list[WindowItem], submitting: Submitting) -> int:
+def _enough(batch: Batch, waiting: int, searching: int, submitting: Submitting) -> int:
     """Refill often while there is something to refill with; else wait for the rest together."""
     if not submitting.is_more():
-        return max(1, len(window))
-    return max(1, int(min(len(window), batch.settings.max_in_flight) * REFILL_FRACTION))
+        return max(1, waiting + searching)
+    return max(1, int(min(waiting, batch.settings.max_in_flight) * REFILL_FRACTION))
 
 
-def _endings_in(event: dict[str, Any]) -> dict[str, Ending]:
+def _outcome_in(event: dict[str, Any]) -> WindowOutcome:
     try:
-        return {key: Ending.from_event(ending) for key, ending in (event.get("endings") or {}).items()}
+        return WindowOutcome.of(event)
     except (AttributeError, KeyError, TypeError, ValueError):
         pass
     raise WanError(

@@ -17,7 +17,6 @@ from airflow_provider_wan.client.tasks import TaskStatus, VideoTask, utc_now
 THREADS = 4
 LONGEST_DOWNLOAD = 600.0
 TRIES = 3
-AGAIN_SECONDS = 60.0
 
 
 class Storing:
@@ -95,7 +94,7 @@ class Storing:
             self._holders.take(item.key, landed)
         elif landed.retryable and entry.landings + 1 < TRIES:
             batch.log.warning("Row %s: %s. It is tried again", item.id, landed)
-            again_at = utc_now() + timedelta(seconds=AGAIN_SECONDS * (entry.landings + 1))
+            again_at = utc_now() + timedelta(seconds=batch.settings.times.store_again * (entry.landings + 1))
             batch.change(item, landings=entry.landings + 1, again_at=again_at)
         else:
             batch.give_up(item, landed, TaskStatus.SUCCEEDED)

@@ -29,7 +29,7 @@ from airflow_provider_wan.hooks.account import account_of
 from airflow_provider_wan.hooks.looking_up import looked_up
 
 if TYPE_CHECKING:
-    from airflow_provider_wan.client.polling.window import WindowItem
+    from airflow_provider_wan.client.polling.window import SearchItem, WindowItem, WindowOutcome
 
 UPLOAD_LIMIT = 100 * 1024 * 1024
 DEFAULT_TIMEOUT = timedelta(hours=6)
@@ -260,16 +260,18 @@ class WanHook(BaseHook):
         enough: int,
         wake_at: datetime | None = None,
         linger: float = 30.0,
-    ) -> dict[str, Ending]:
+        searches: list[SearchItem] | None = None,
+    ) -> WindowOutcome:
         """Wait on the shared poller until ``enough`` tasks of a window have ended; return what ended.
 
         :param wake_at: moment to return at in any case.
         :param linger: seconds that a first ending waits for company.
+        :param searches: lost submissions to look for meanwhile.
         """
         from airflow_provider_wan.client.polling.window import wait_for_some
 
         async with await self.aget_poller() as poller:
-            return await wait_for_some(poller, window, poll_interval, enough, wake_at, linger)
+            return await wait_for_some(poller, window, poll_interval, enough, wake_at, linger, searches=searches)
 
     async def aupload_file(self, path: str | Path, model: str | None = None) -> str:
         """Hand a local file to the vendor; see :meth:`upload_file`."""

@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_wan.batch.cancelling import cancel_all, cancel_overdue
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
-from airflow_provider_wan.client.polling.window import LINGER_SECONDS, WindowItem
+from airflow_provider_wan.client.polling.window import LINGER_SECONDS, WindowItem, searches_of
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
@@ -162,6 +162,8 @@ class WanBatchTrigger(TaskLogger, BaseTrigger):
     :param wake_at: ISO 8601 moment to fire at in any case.
     :param linger: seconds that a first ending waits for company.
     :param carry: what the event hands back where there is no task state store.
+    :param searches: lost submissions to look for meanwhile, as ``searches_to_dict`` gives them; digests stand for
+        prompts.
     """
 
     def __init__(
@@ -176,6 +178,7 @@ class WanBatchTrigger(TaskLogger, BaseTrigger):
         cancel_on_timeout: bool = True,
         durable: bool = True,
         carry: dict[str, Any] | None = None,
+        searches: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.wan_conn_id = wan_conn_id
@@ -188,6 +191,7 @@ class WanBatchTrigger(TaskLogger, BaseTrigger):
         self.cancel_on_timeout = cancel_on_timeout
         self.durable = durable
         self.carry = carry
+        self.searches = searches
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the kwargs; nothing secret and no prompt is among them."""
@@ -204,6 +208,7 @@ class WanBatchTrigger(TaskLogger, BaseTrigger):
                 "cancel_on_timeout": self.cancel_on_timeout,
                 "durable": self.durable,
                 "carry": self.carry,
+                "searches": self.searches,
             },
         )
 
@@ -212,10 +217,11 @@ class WanBatchTrigger(TaskLogger, BaseTrigger):
         hook = WanHook(self.wan_conn_id)
         window = [WindowItem.of(item) for item in self.window]
         wake_at = datetime.fromisoformat(self.wake_at) if self.wake_at else None
-        endings = await hook.await_some(window, self.poll_interval, self.enough, wake_at, self.linger)
+        searches = searches_of(self.searches)
+        outcome = await hook.await_some(window, self.poll_interval, self.enough, wake_at, self.linger, searches)
         if self.cancel_on_timeout:
-            await asyncio.shield(_kept(cancel_overdue(hook, window, endings)))
-        yield TriggerEvent({"endings": {key: item.to_event() for key, item in endings.items()}, "carry": self.carry})
+            await asyncio.shield(_kept(cancel_overdue(hook, window, outcome.endings)))
+        yield TriggerEvent(outcome.to_event() | {"carry": self.carry})
 
     async def on_kill(self) -> None:
         """Cancel what is queued when a person killed the Airflow task; see :meth:`WanTaskTrigger.on_kill`."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wan.batch.ending import _is_failed
+from airflow_provider_wan.batch.progress import _is_failed
 from airflow_provider_wan.sandbox import Sandbox
 
 from .conftest import MakeRounds, connect
