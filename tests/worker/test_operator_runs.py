@@ -183,9 +183,9 @@ def test_rendered_nonsense_is_refused_before_it_is_paid(sandbox: Sandbox, given:
 
 
 def test_not_strict_warns_and_sends(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    sandbox.configure(late_validation=False)
     handle = driven(strict=False, ratio="{{ '16:9' }}", seed=2**31, wait_for_completion=False)
     with pytest.raises(AirflowFailException, match="seed"):
-        # The sandbox is as strict as the vendor.
         handle.run()
     assert sandbox.ledger()["requests"]["dashscope"]["submit"] == {"400": 1}
 
