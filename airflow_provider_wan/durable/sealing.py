@@ -13,9 +13,9 @@ from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from airflow_provider_wan.client.exchange import Account
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.requests import VideoRequest
-from airflow_provider_wan.client.signatures import unsigned
+from airflow_provider_wan.client.urls import unsigned
 
 LONGEST = 32_000
 """Characters: the task state store wants values under 64 KB."""
