@@ -21,6 +21,16 @@ from airflow_provider_wan.triggers.killed import CLEARS_DELETE_STATE, airflow_ve
 
 log = logging.getLogger(__name__)
 
+NO_TASK_STATE = (
+    "This Airflow keeps no task state (3.3 and newer do): a retry of this task may submit, and pay, again. Set "
+    "ledger_path, or [wan] ledger_path, to record submissions as objects"
+)
+CLEARED = (
+    "Nothing is recorded of the earlier tries of this task: a clear deletes task state on this Airflow. What they have "
+    "paid for may be paid again now. To prevent that, tick 'keep task state' when clearing, or set ledger_path (or "
+    "[wan] ledger_path), which no clear reaches"
+)
+
 CONFIG = ("wan", "ledger_path")
 LONGEST_PART = 120
 """Characters of one part of a path, quoted: a file system takes 255 bytes."""
