@@ -83,7 +83,7 @@ def get_provider_info() -> dict[str, Any]:
                     "ledger_path": {
                         "description": (
                             "Object-storage URI under which submissions are recorded, instead of in Airflow's task "
-                            "state: no clear reaches it, and retries adopt on every Airflow. An operator may name its own."
+                            "state: no clear reaches it, and retries adopt on every Airflow."
                         ),
                         "version_added": "0.2.0",
                         "type": "string",

@@ -24,7 +24,7 @@ from airflow_provider_wan.client.polling.watch import Ending
 from airflow_provider_wan.client.polling.window import WindowItem, linger_for
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.worker.failing import fail
-from airflow_provider_wan.worker.ledgers import NO_TASK_STATE, store_for, survives_clear
+from airflow_provider_wan.worker.ledgers import NO_TASK_STATE, is_iterated, store_for, survives_clear
 from airflow_provider_wan.worker.settings import TaskOperator, series_of
 
 if TYPE_CHECKING:
