@@ -25,14 +25,17 @@ from airflow_provider_wan.durable import (
     PaidCall,
     Policies,
     Record,
+    StateStore,
+    heal,
 )
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
+from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.worker.assets import add_to_events
 from airflow_provider_wan.worker.failing import fail
 from airflow_provider_wan.worker.killing import CANCEL_SECONDS, KILL_SECONDS, cancel_within
+from airflow_provider_wan.worker.ledgers import CLEARED, NO_TASK_STATE, is_iterated, store_for, survives_clear
 from airflow_provider_wan.worker.settings import (
-    NO_TASK_STATE,
     RequestSource,
     TaskOperator,
     VideoSettings,
@@ -85,7 +88,14 @@ class Execution:
             self._since = datetime.fromisoformat(event["since"])
             self._carried = event.get("record")
             self._clue = Clue.of(event["clue"]) if event.get("clue") else None
+        elif self._ledger.begin(int(getattr(self._context["ti"], "try_number", 1) or 1)):
+            self._log.warning(CLEARED)
         return self._begin(lambda: self._attempt().obtain())
+
+    @property
+    def _defers(self) -> bool:
+        """Whether the wait is the triggerer's; one of many tasks in one process would take the others down with it."""
+        return self._settings.deferrable and not is_iterated(self._context)
 
     def _begin(self, obtain: Callable[[], Obtained | ComeBack]) -> Any:
         while True:
@@ -112,6 +122,7 @@ class Execution:
             ending = ending_in(event)
         except WanError as error:
             fail(error)
+        heal(self._ledger, self._handle_of(ending.task))
         return self._finish(ending)
 
     def on_kill(self) -> None:
@@ -133,10 +144,13 @@ class Execution:
     def _ledger(self) -> Ledger:
         if not self._settings.durable:
             return Ledger(None, carried=self._carried)
-        store = self._context.get("task_state_store")
-        if store is None and not self._is_begun:
+        if self._store is None and not self._is_begun:
             self._log.warning(NO_TASK_STATE)
-        return Ledger(store, carried=self._carried)
+        return Ledger(self._store, carried=self._carried)
+
+    @cached_property
+    def _store(self) -> StateStore | None:
+        return store_for(self._context, self._settings.ledger_path) if self._settings.durable else None
 
     def _attempt(self) -> Attempt:
         settings = self._settings
@@ -161,7 +175,8 @@ class Execution:
             is_stored=self._is_stored,
             give_up=settings.timeout,
             since=self._since,
-            can_search_elsewhere=settings.deferrable,
+            can_search_elsewhere=self._defers,
+            owner=owner_of(self._context["ti"]),
             clue=clue,
             known=self._known,
         )
@@ -210,7 +225,7 @@ class Execution:
             return self._finish(Ending(EndingStatus.SUCCESS, obtained.task))
         deadline = self._deadline(handle)
         self._waiting_for = handle
-        if settings.deferrable:
+        if self._defers:
             self._defer(handle, deadline)
         ending = self._hook.wait_for_ending(handle, deadline, settings.poll_interval, self._log.info)
         if ending.status is EndingStatus.TIMEOUT and settings.cancel_on_timeout:
@@ -232,6 +247,7 @@ class Execution:
             cancel_on_timeout=settings.cancel_on_timeout,
             durable=self._ledger.is_durable,
             profile=profile_of(handle.model, self._request),
+            survives_clear=survives_clear(self._store),
         )
         self._log.info(
             "The worker is free now; task %s is waited for until %s",
@@ -253,7 +269,7 @@ class Execution:
             self._log.info("%s. The worker is free meanwhile", come_back.why)
             self._defer_search(come_back.sought)
         self._log.info("%s. Trying again in %.0f s", come_back.why, come_back.seconds)
-        if not self._settings.deferrable:
+        if not self._defers:
             time.sleep(come_back.seconds)
             return
         from airflow_provider_wan.triggers.wan import WanPauseTrigger
@@ -330,17 +346,20 @@ class Execution:
         except WanError as error:
             self._log.warning("%s", error)
 
-    def _with_prompts(self, task: VideoTask) -> VideoTask:
-        """Fetch the rewritten prompt: events carry no prompts, they are user data."""
-        handle = TaskHandle(
+    def _handle_of(self, task: VideoTask) -> TaskHandle:
+        """Return the handle of a task out of an event."""
+        return TaskHandle(
             vendor=task.vendor,
             task_id=task.task_id,
             mode=task.mode or self._settings.mode or Mode.TEXT_TO_VIDEO,
             model=task.model or "",
             submitted_at=task.submitted_at or utc_now(),
         )
+
+    def _with_prompts(self, task: VideoTask) -> VideoTask:
+        """Fetch the rewritten prompt: events carry no prompts, they are user data."""
         try:
-            return self._hook.get_task(handle)
+            return self._hook.get_task(self._handle_of(task))
         except WanError as error:
             self._log.warning("The rewritten prompt could not be fetched: %s", error)
             return task
