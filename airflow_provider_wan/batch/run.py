@@ -29,7 +29,8 @@ from airflow_provider_wan.client.polling.window import (
 from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.worker.failing import fail
-from airflow_provider_wan.worker.settings import NO_TASK_STATE, TIMES, TaskOperator, ends_at, series_of
+from airflow_provider_wan.worker.ledgers import NO_TASK_STATE, is_iterated, store_for, survives_clear
+from airflow_provider_wan.worker.settings import TIMES, TaskOperator, ends_at, series_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -69,7 +70,8 @@ class BatchRun:
         self._context = context
         self._log = operator.log
         self._hook = WanHook(settings.wan_conn_id)
-        self._ledger = BatchLedger(context.get("task_state_store") if settings.durable else None)
+        self._store = store_for(context, settings.ledger_path) if settings.durable else None
+        self._ledger = BatchLedger(self._store)
         self._batch: Batch | None = None
 
     # -- steps ----------------------------------------------------------------------------------------
@@ -161,7 +163,7 @@ class BatchRun:
     # -- waiting --------------------------------------------------------------------------------------
 
     def _wait(self, settings: BatchSettings, wait: _Wait) -> WindowOutcome:
-        if not settings.deferrable:
+        if not settings.deferrable or is_iterated(self._context):
             return asyncio.run(self._wait_here(settings, wait))
         return self._defer(settings, wait)
 
@@ -180,6 +182,7 @@ class BatchRun:
             durable=self._ledger.is_durable,
             carry=self._ledger.carry(),
             searches=searches_to_dict(wait.searches),
+            survives_clear=survives_clear(self._store),
         )
         sought = f", {len(wait.searches)} lost ones are looked for" if wait.searches else ""
         self._log.info("The worker is free now; %d tasks are waited for%s", len(wait.window), sought)

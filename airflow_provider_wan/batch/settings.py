@@ -58,6 +58,7 @@ class BatchSettings:
     wan_conn_id: str
     max_in_flight: int
     store_to: str | None
+    ledger_path: str | None
     manifest_path: str | None
     on_item_failure: Literal["continue", "fail"]
     fail_if: str | float

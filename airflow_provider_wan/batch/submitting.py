@@ -226,6 +226,7 @@ class Submitting:
             can_search_elsewhere=True,
             clue=self._clues.pop(item.key, None),
             known=self._known,
+            knows_all_others=True,
         )
 
     def _search_deadline(self, entry: ItemRecord) -> datetime:

@@ -39,6 +39,7 @@ class _WanVideoDecoratedOperator(DecoratedOperator, WanVideoOperator):
         "wan_conn_id",
         "regenerate",
         "store_to",
+        "ledger_path",
         "poll_interval",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {**DecoratedOperator.template_fields_renderers}

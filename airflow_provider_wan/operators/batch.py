@@ -19,6 +19,7 @@ OWN_PARAMETERS = (
     "wan_conn_id",
     "max_in_flight",
     "store_to",
+    "ledger_path",
     "manifest_path",
     "on_item_failure",
     "fail_if",
@@ -63,6 +64,7 @@ class WanVideoBatchOperator(BaseOperator):
         "requests",
         "defaults",
         "store_to",
+        "ledger_path",
         "manifest_path",
         "max_in_flight",
         "wan_conn_id",
@@ -93,6 +95,7 @@ class WanVideoBatchOperator(BaseOperator):
         on_unknown_submission: Literal["fail", "resubmit"] = "fail",
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
+        ledger_path: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -100,6 +103,7 @@ class WanVideoBatchOperator(BaseOperator):
         self.defaults = defaults
         self.max_in_flight = max_in_flight
         self.store_to = store_to
+        self.ledger_path = ledger_path
         self.manifest_path = manifest_path
         self.on_item_failure = on_item_failure
         self.fail_if = fail_if

@@ -161,6 +161,7 @@ RULES: dict[str, Rule] = {
     "fail_if": _fraction,
     "handle": _handle,
     "item_retries": _whole(0),
+    "ledger_path": _uri,
     "manifest_path": _uri,
     "max_in_flight": _whole(1),
     "mode": _one_of(*Mode),

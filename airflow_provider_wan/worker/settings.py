@@ -14,8 +14,6 @@ from airflow_provider_wan.client.tasks import Mode
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-NO_TASK_STATE = "This Airflow keeps no task state (3.3 and newer do): a retry of this task may submit, and pay, again"
-
 
 @dataclass(frozen=True)
 class Times:
@@ -66,6 +64,7 @@ class VideoSettings:
     cancel_on_kill: bool
     cancel_on_timeout: bool
     store_to: str | None
+    ledger_path: str | None
     execution_timeout: timedelta | None
     times: Times = field(default_factory=times_in_force)
 
