@@ -25,6 +25,7 @@ from airflow_provider_wan.client.rules.request import violations_of
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
 from airflow_provider_wan.client.urls import shorten
 from airflow_provider_wan.client.vendors.failures import (
+    BARE_REFUSALS,
     ERROR_TYPES,
     MODERATION_WORDS,
     PLAIN_STATUSES,
@@ -100,6 +101,8 @@ class Vendor(ABC):
     submits_per_second: ClassVar[float] = 4.0
     list_tells_time: ClassVar[bool] = False
     """Whether the list's rows carry time and model and its paging is known: what polling and recovery need."""
+    past_the_end: ClassVar[str] = ""
+    """The word by which the vendor refuses a page of the list beyond the last one."""
     has_cancel: ClassVar[bool] = False
     has_idempotency_key: ClassVar[bool] = False
     has_content_endpoint: ClassVar[bool] = False
@@ -170,9 +173,10 @@ class Vendor(ABC):
         """Return the query of one task."""
 
     @abstractmethod
-    def read_task(self, answer: Answer, handle: TaskHandle) -> VideoTask:
+    def read_task(self, answer: Answer, handle: TaskHandle, base_url: str = "") -> VideoTask:
         """Return the task of a 2xx answer.
 
+        :param base_url: of the account; result addresses without a host are on it.
         :raises WanResponseError: for an answer that is not this vendor's.
         """
 
@@ -237,6 +241,15 @@ class Vendor(ABC):
     def content_url(self, task: VideoTask, account: Account) -> str | None:
         """Return a result address on the API's own host that needs the key, where the vendor has one."""
         return None
+
+    def is_refusal(self, answer: Answer) -> bool:
+        """Whether an answer to a submission proves that no task was made.
+
+        Only the vendor's own words do: not a code that nobody knows, nor trouble of its servers under whatever status,
+        nor a redirection or a page of something in between.
+        """
+        problem = self.problem(answer)
+        return answer.status in BARE_REFUSALS if problem is None else problem.is_certain
 
     # -- shared by the vendors' files -----------------------------------------------------------------
 
