@@ -29,7 +29,7 @@ from airflow_provider_wan.hooks.account import account_of
 from airflow_provider_wan.hooks.looking_up import looked_up
 
 if TYPE_CHECKING:
-    from airflow_provider_wan.client.polling.window import Waited
+    from airflow_provider_wan.client.polling.window import WindowItem
 
 UPLOAD_LIMIT = 100 * 1024 * 1024
 DEFAULT_TIMEOUT = timedelta(hours=6)
@@ -255,7 +255,7 @@ class WanHook(BaseHook):
 
     async def await_some(
         self,
-        window: list[Waited],
+        window: list[WindowItem],
         poll_interval: float,
         enough: int,
         wake_at: datetime | None = None,

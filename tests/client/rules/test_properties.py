@@ -21,11 +21,14 @@ from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage, Upload
 from airflow_provider_wan.client.webhooks import read_webhook
-from airflow_provider_wan.sandbox.media_shelf import MediaShelf
+from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.settings import Settings
-from airflow_provider_wan.sandbox.tasks import Order
-from airflow_provider_wan.sandbox.vendors import dashscope_bodies, freepik_bodies, gccai_bodies, powertokens_bodies
-from airflow_provider_wan.sandbox.world import World
+from airflow_provider_wan.sandbox.vendors.dashscope import bodies as dashscope_bodies
+from airflow_provider_wan.sandbox.vendors.freepik import bodies as freepik_bodies
+from airflow_provider_wan.sandbox.vendors.gccai import bodies as gccai_bodies
+from airflow_provider_wan.sandbox.vendors.powertokens import bodies as powertokens_bodies
+from airflow_provider_wan.sandbox.world.tasks import Order
+from airflow_provider_wan.sandbox.world.world import World
 from tests.client.support import VENDORS, account, drive_flow, drive_submit, handle, make
 
 EXAMPLES = float(os.environ.get("WAN_TEST_EXAMPLES", "1"))
@@ -127,17 +130,17 @@ MODELS: dict[str, list[str | None]] = {
 
 def order_of(vendor: str, mode: Mode, call: Call) -> Order:
     """Read a body as the sandbox does, with everything refused that no page documents."""
-    shelf = MediaShelf(World(Settings()))
+    uploads = UploadStore(World(Settings()))
     body = json.loads(json.dumps(call.json, allow_nan=False))
     if vendor == "dashscope":
         resolve = call.headers.get("X-DashScope-OssResourceResolve") == "enable"
         path = "image2video" if "/image2video/" in call.target else "video-generation"
-        return dashscope_bodies.Bodies(shelf, body, resolve_oss=resolve, strict=True).order(path)
+        return dashscope_bodies.Bodies(uploads, body, resolve_oss=resolve, strict=True).order(path)
     if vendor == "gccai":
-        return gccai_bodies.Bodies(shelf, body, strict=True).order()
+        return gccai_bodies.Bodies(uploads, body, strict=True).order()
     if vendor == "powertokens":
-        return powertokens_bodies.Bodies(shelf, body, strict=True).order()
-    return freepik_bodies.Bodies(shelf, body, strict=True).order(str(mode), call.target.rsplit("/", 1)[1])
+        return powertokens_bodies.Bodies(uploads, body, strict=True).order()
+    return freepik_bodies.Bodies(uploads, body, strict=True).order(str(mode), call.target.rsplit("/", 1)[1])
 
 
 @pytest.mark.parametrize("mode", list(Mode))
