@@ -107,6 +107,9 @@ class Vendor(ABC):
     has_idempotency_key: ClassVar[bool] = False
     has_content_endpoint: ClassVar[bool] = False
     """Whether a result can be had from the API's own host, with the key, when no URL is given."""
+    connection_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields of the connection's extra that mean something at this vendor only."""
+    regions: ClassVar[tuple[str, ...]] = ()
     upload_types: ClassVar[tuple[str, ...]] = ()
     repeatable_statuses: ClassVar[frozenset[int]] = frozenset({429})
     """HTTP statuses that prove no task was made and ask to come back."""
@@ -114,6 +117,10 @@ class Vendor(ABC):
     """What the vendor documents about paying for a task that failed, in brackets."""
     result_lifetime: ClassVar[float] = 24 * 3600.0
     """Seconds a result URL lives when the vendor does not say."""
+
+    def is_workspace_id(self, text: str) -> bool:
+        """Whether ``text`` can be the id of a workspace."""
+        return False
 
     def base_url(self, region: str | None, workspace_id: str | None) -> str:
         """Return the origin and path prefix of the API."""

@@ -67,6 +67,7 @@ class Freepik(Vendor):
     past_the_end = "invalid_page"
     # The vendor documents 503 as "overloaded, come back".
     repeatable_statuses = frozenset({429, 503})
+    connection_fields = frozenset({"auth_header"})
     plain_statuses = frozenset({401, 402, 404, 429, 500, 502, 503, 504})
     upload_types = ("image/png", "image/jpeg", "image/webp")
     failure_codes = (

@@ -110,11 +110,17 @@ class DashScope(Vendor):
     submits_per_second = 4.0
     list_tells_time = True
     has_cancel = True
+    connection_fields = frozenset({"region", "workspace_id"})
+    regions = REGIONS
     upload_types = ("image/", "video/", "audio/", "application/", "text/")
     failure_codes = FAILURE_CODES
     moderation_words = ()
     plain_statuses = frozenset()
     cost_of_failure = " (failed tasks are not billed)"
+
+    def is_workspace_id(self, text: str) -> bool:
+        """Whether ``text`` can be the id of a workspace."""
+        return WORKSPACE_ID.fullmatch(text) is not None
 
     def base_url(self, region: str | None, workspace_id: str | None) -> str:
         """Return the workspace's host when one is configured, else the region's shared host.
@@ -127,7 +133,7 @@ class DashScope(Vendor):
             raise ValueError(f"region is one of {', '.join(REGIONS)}; given: {region!r}")
         if workspace_id:
             # It becomes part of the host that gets the key.
-            if not WORKSPACE_ID.fullmatch(workspace_id):
+            if not self.is_workspace_id(workspace_id):
                 raise ValueError(f"workspace_id looks like llm-xxxxxxxx; given: {workspace_id!r}")
             return f"https://{workspace_id}.{region}.maas.aliyuncs.com"
         if region not in SHARED_HOSTS:
