@@ -26,7 +26,7 @@ _slow = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too
 settings.register_profile(
     "quick", max_examples=25, derandomize=True, deadline=None, database=None, suppress_health_check=_slow
 )
-settings.register_profile("thorough", max_examples=1000, deadline=None, print_blob=True, suppress_health_check=_slow)
+settings.register_profile("thorough", max_examples=250, deadline=None, print_blob=True, suppress_health_check=_slow)
 settings.load_profile("quick")
 
 

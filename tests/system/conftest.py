@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import API_KEYS, QUICK, explain, wan_connection
-from runs import Run
 
 from airflow_provider_wan.sandbox import Sandbox
 from tools.databases import Postgres
 from tools.local_airflow import LocalAirflow
 from tools.own_folder import own_folder
+
+from .harness import API_KEYS, QUICK, explain, wan_connection
+from .runs import Run
 
 # The files of the second half; both take about as long.
 SECOND_HALF = frozenset(

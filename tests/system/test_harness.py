@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 
-from harness import explain
-
 from tools.airflow_rest import wait_until
 from tools.local_airflow import LocalAirflow
 from tools.process_family import alive
+
+from .harness import explain
 
 
 def test_a_deferred_task_resumes_and_mapped_values_arrive(airflow: LocalAirflow) -> None:

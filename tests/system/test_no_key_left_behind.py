@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from harness import API_KEYS
 
 from tools.local_airflow import LocalAirflow
+
+from .harness import API_KEYS
 
 both_halves = pytest.mark.parametrize("half", ["first half", "second half"])
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from harness import API_KEYS
-from runs import ONE_VIDEO, Cost, Run
 
 from tools.airflow_rest import wait_until
 from tools.local_airflow import LocalAirflow
+
+from .harness import API_KEYS
+from .runs import ONE_VIDEO, Cost, Run
 
 Started = Callable[[str], Run]
 
