@@ -76,7 +76,6 @@ format: venv ## let ruff rewrite what it can
 
 types: venv ## mypy: strict for the package and the tools, not strict for the tests
 	$(BIN)/mypy
-	$(BIN)/mypy --config-file tests/mypy.ini
 
 package: venv ## build wheel and sdist, check them, import the wheel in a clean environment
 	tools/package.sh $(BIN) constraints.txt

@@ -5,7 +5,7 @@ Tests run in several processes are told apart by file: each half has an Airflow 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -105,7 +105,7 @@ def started(
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     airflow = getattr(item, "funcargs", {}).get("airflow")
     if report.when == "call" and report.failed and airflow is not None:
