@@ -97,9 +97,9 @@ def test_a_video_that_was_overwritten_is_not_taken_for_stored(stored: Rounds, is
 
 
 def test_a_crash_while_videos_move_loses_none(stored: Rounds, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow_provider_wan.batch import places
+    from airflow_provider_wan.batch import targets as targets
 
-    before, bring = contents(stored), places._bring
+    before, bring = contents(stored), targets._bring
     steps = 0
 
     def dies(*given: Any, **named: Any) -> None:
@@ -109,7 +109,7 @@ def test_a_crash_while_videos_move_loses_none(stored: Rounds, monkeypatch: pytes
             raise KeyboardInterrupt
         bring(*given, **named)
 
-    monkeypatch.setattr(places, "_bring", dies)
+    monkeypatch.setattr(targets, "_bring", dies)
     rows = stored.rows
     for limit in range(1, 7):
         steps = 0
@@ -197,7 +197,7 @@ def test_expired_videos_are_paid_anew_by_a_clear_but_never_by_a_retry(
 ) -> None:
     from datetime import timedelta
 
-    from airflow_provider_wan.batch import entries
+    from airflow_provider_wan.batch import records as entries
     from airflow_provider_wan.client.tasks import utc_now
 
     batch = rounds([row("a"), row("b")])

@@ -1,0 +1,268 @@
+"""Each call of the client as a flow: a generator that yields calls and pauses and is sent what came back.
+
+The rules of what may be sent twice live here, once; ``client`` carries flows out, blocking or async.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from airflow_provider_wan.client.account import Account
+from airflow_provider_wan.client.errors import (
+    WanAuthError,
+    WanBillingError,
+    WanError,
+    WanModerationError,
+    WanRejectedError,
+    WanResponseError,
+    WanServerError,
+    WanSubmissionUnknown,
+    WanTransportError,
+)
+from airflow_provider_wan.client.exchange import Answer, Broken, Call, Pause, not_the_api
+from airflow_provider_wan.client.requests import VideoRequest
+from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
+from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage, Upload, Vendor
+
+T = TypeVar("T")
+R = TypeVar("R")
+Outcome: TypeAlias = Answer | Broken | None
+Flow: TypeAlias = Generator[Call | Pause, Outcome, T]
+
+RETRIED_QUERY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+UNDECIDED_SUBMIT_STATUSES = frozenset({408, 409, 425, 499})
+"""4xx answers that do not prove that the vendor took no task."""
+
+PERMANENT = (WanAuthError, WanBillingError, WanModerationError, WanRejectedError)
+ASKED_MAX = 120.0
+"""Seconds: a query asked to wait for longer is given up, and its error says for how long."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to go on repeating what may be repeated.
+
+    :param tries: attempts of a query, or of a submission whose outcome a repeat can settle.
+    :param throttled: seconds a submission may spend waiting for a throttled vendor.
+    """
+
+    tries: int = 4
+    throttled: float = 30.0
+
+
+def back_off(attempt: int, asked: float | None = None, cap: float = 16.0) -> float:
+    """Return the seconds to wait after the ``attempt``-th failure (from 0): 0.5·2ⁿ with jitter, longer if asked."""
+    own = min(cap, 0.5 * 2.0 ** min(attempt, 16)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+    return max(own, asked or 0.0)
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """A submission that brought no task id.
+
+    :param is_undecided: whether the vendor may have made a task all the same.
+    :param may_repeat: whether the vendor has certainly made none and the same request may pass later.
+    """
+
+    error: WanError
+    is_undecided: bool = False
+    may_repeat: bool = False
+
+
+@dataclass(frozen=True)
+class Flows:
+    """The flows of one account at one vendor."""
+
+    vendor: Vendor
+    account: Account
+
+    def submit(self, request: VideoRequest, idempotency_key: str | None, patience: Patience) -> Flow[TaskHandle]:
+        """Make one paid task, sending the POST again only when it is certain that none was made.
+
+        :raises WanSubmissionUnknown: when the vendor may have taken it.
+        :raises WanError: when the vendor refused it; nothing was made.
+        """
+        if self.vendor.has_idempotency_key and idempotency_key is None:
+            idempotency_key = uuid.uuid4().hex
+        call = self.vendor.submit_call(request, self.account, idempotency_key)
+        waited, attempt, undecided = 0.0, 0, 0
+        while True:
+            outcome = yield call
+            submitted_at = utc_now()
+            verdict = self._judge(outcome)
+            if not isinstance(verdict, _Refusal):
+                task_id, request_id = verdict
+                return TaskHandle(
+                    vendor=self.vendor.name,
+                    task_id=task_id,
+                    mode=request.mode,
+                    model=self.vendor.model_of(request),
+                    submitted_at=submitted_at,
+                    request_id=request_id,
+                )
+            undecided += verdict.is_undecided
+            # A lost answer may be settled by the same key only; a few repeats of that are useful.
+            can_settle = self.vendor.has_idempotency_key and undecided < patience.tries
+            may_repeat = can_settle if verdict.is_undecided else verdict.may_repeat
+            pause = back_off(attempt, verdict.error.retry_after)
+            if not may_repeat or waited + pause > patience.throttled:
+                raise self._lost(verdict.error, attempt) if undecided else verdict.error
+            attempt += 1
+            waited += pause
+            yield Pause(pause)
+
+    def _judge(self, outcome: Outcome) -> tuple[str, str | None] | _Refusal:
+        """Say whether a task was made (its ids), and if it seems not, how certain that is."""
+        title = self.vendor.title
+        if not isinstance(outcome, Answer):
+            broken = outcome or Broken("no answer", opened=True)
+            if not broken.opened:
+                why = f"{title} could not be reached, nothing was submitted: {broken.reason}"
+                return _Refusal(WanTransportError(why), may_repeat=True)
+            return _Refusal(WanTransportError(broken.reason, request_id=broken.request_id), is_undecided=True)
+        if 200 <= outcome.status < 300:
+            ids = None if outcome.is_cut else self.vendor.read_submitted(outcome)
+            if ids:
+                return ids
+            if self.vendor.problem(outcome) is None:
+                return _Refusal(not_the_api(title, "submit", outcome, "without a task id in it"), is_undecided=True)
+            error = self._error(outcome)
+            return _Refusal(error, is_undecided=isinstance(error, WanServerError | WanResponseError))
+        error = self._error(outcome)
+        if outcome.status in self.vendor.repeatable_statuses:
+            # A documented "come back later", unless its text names a reason that waiting does not mend.
+            return _Refusal(error, may_repeat=not isinstance(error, PERMANENT))
+        if outcome.status < 500 and outcome.status not in UNDECIDED_SUBMIT_STATUSES:
+            if isinstance(error, WanResponseError):
+                error.retryable = False
+            return _Refusal(error)
+        return _Refusal(error, is_undecided=True)
+
+    def _error(self, answer: Answer, call: str = "submit", task_id: str | None = None) -> WanError:
+        try:
+            self.vendor.raise_for(answer, call, task_id)
+        except WanError as error:
+            return error
+        return not_the_api(self.vendor.title, call, answer, "which is not its API", task_id)
+
+    def _lost(self, error: WanError, repeats: int) -> WanSubmissionUnknown:
+        # Without a key, repeats were those of a throttled call, before the answer was lost.
+        had_key = repeats and self.vendor.has_idempotency_key
+        sent = f"repeated {repeats} times with one idempotency key, in vain" if had_key else "not repeated"
+        unknown = WanSubmissionUnknown(
+            f"It is not known whether {self.vendor.title} took the submission, and it was {sent} "
+            f"({error.message}). A task may be running and may be billed: look in the vendor's console, "
+            "then let the next attempt recover it, or set regenerate to submit anew",
+            code=error.code,
+            request_id=error.request_id,
+            retry_after=error.retry_after,
+        )
+        unknown.__cause__ = error
+        return unknown
+
+    def query(self, call: Call, patience: Patience, read: Callable[[Answer], R], task_id: str | None = None) -> Flow[R]:
+        """Carry out a call that costs nothing and read its answer, repeating it with back-off.
+
+        :raises WanError: of the last attempt.
+        """
+        error: WanError = WanTransportError(f"{self.vendor.title} was not asked")
+        for attempt in range(max(1, patience.tries)):
+            if attempt:
+                pause = back_off(attempt - 1, error.retry_after)
+                if pause > ASKED_MAX:
+                    break
+                yield Pause(pause)
+            outcome = yield call
+            if not isinstance(outcome, Answer):
+                reason = outcome.reason if isinstance(outcome, Broken) else "no answer"
+                error = WanTransportError(f"{self.vendor.title} did not answer {call.name}: {reason}", task_id=task_id)
+                continue
+            if outcome.status in RETRIED_QUERY_STATUSES:
+                error = self._error(outcome, call.name, task_id)
+                error.retryable = True
+                continue
+            self.vendor.raise_for(outcome, call.name, task_id)
+            try:
+                if outcome.is_cut:
+                    raise not_the_api(self.vendor.title, call.name, outcome, "which is far too large", task_id)
+                return read(outcome)
+            except WanResponseError as unreadable:
+                error = unreadable
+        raise error
+
+    def get_task(self, handle: TaskHandle, patience: Patience) -> Flow[VideoTask]:
+        """Query one task.
+
+        :raises WanError: when no attempt brought a readable answer.
+        """
+        return (
+            yield from self.query(
+                self.vendor.task_call(handle),
+                patience,
+                lambda answer: self.vendor.read_task(answer, handle),
+                handle.task_id,
+            )
+        )
+
+    def page(self, wanted: TaskFilter, page: int, patience: Patience) -> Flow[TaskPage]:
+        """Fetch one page of the task list."""
+        return (
+            yield from self.query(
+                self.vendor.page_call(wanted, page),
+                patience,
+                lambda answer: self.vendor.read_page(answer, wanted, page),
+            )
+        )
+
+    def cancel(self, handle: TaskHandle, patience: Patience) -> Flow[bool]:
+        """Cancel a queued task; ``False`` when the vendor cannot (any more)."""
+        if not self.vendor.has_cancel:
+            return False
+        try:
+            yield from self.query(
+                self.vendor.cancel_call(handle),
+                patience,
+                lambda answer: self._json_of(answer, "cancel_task", handle.task_id),
+                handle.task_id,
+            )
+        except WanRejectedError:
+            return False
+        return True
+
+    def upload(self, upload: Upload, patience: Patience) -> Flow[str]:
+        """Hand a file to the vendor and return the URL it takes as media.
+
+        :raises WanError: when a step was refused.
+        """
+        call, url = yield from self.query(
+            self.vendor.upload_call(upload), patience, lambda answer: self.vendor.upload_finish(answer, upload)
+        )
+        if call is not None:
+            outcome = yield call
+            if not isinstance(outcome, Answer) or not 200 <= outcome.status < 300:
+                said = outcome.reason if isinstance(outcome, Broken) else "no answer"
+                if isinstance(outcome, Answer):
+                    said = f"HTTP {outcome.status}: {outcome.excerpt}"
+                raise WanTransportError(f"The upload of {upload.filename} to {self.vendor.title} failed: {said}")
+        return url
+
+    def key_check(self, patience: Patience) -> Flow[str]:
+        """Prove the key; return a sentence about it.
+
+        :raises WanError: saying what is wrong with it.
+        """
+        yield from self.query(self.vendor.key_call(), patience, lambda answer: self._json_of(answer, "test_connection"))
+        return f"{self.vendor.title} accepts the key"
+
+    def _json_of(self, answer: Answer, call: str, task_id: str | None = None) -> dict[str, Any]:
+        content = answer.json()
+        if content is None:
+            raise not_the_api(self.vendor.title, call, answer, "which is not its API", task_id)
+        return content
+
+
+__all__ = ["Flow", "Flows", "Outcome", "Patience", "T", "back_off"]
