@@ -91,7 +91,8 @@ class Settings(BaseModel):
 
     # What a finished task looks like
     render: Literal["full", "small"] = "full"
-    powertokens_url: Literal["content", "file"] = "content"
+    powertokens_url: Literal["content", "file", "none"] = "content"
+    gccai_url: Literal["absolute", "relative"] = "absolute"
     powertokens_content: Literal["redirect", "stream"] = "redirect"
     powertokens_words: Literal["openai", "new-api"] = "openai"
     freepik_failure_reason: bool = True

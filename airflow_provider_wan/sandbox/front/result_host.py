@@ -43,10 +43,10 @@ class ResultHost:
         return int((task.ended or task.created) + self._world.settings.expire_after)
 
     def url(self, task: Task, base: str | None = None) -> str:
-        """Return the signed URL of a finished task's video."""
+        """Return the signed URL of a finished task's video; an empty ``base`` leaves the host out."""
         expires = self.expires(task)
         signature = quote(self._sign(task.id, str(expires)), safe="")
-        base = base or self._gateway.base_url()
+        base = self._gateway.base_url() if base is None else base
         return f"{base}/files/{task.id}.mp4?Expires={expires}&OSSAccessKeyId=LTAI-SANDBOX&Signature={signature}"
 
     async def serve(self, request: Request, task: Task) -> tuple[Response, str]:

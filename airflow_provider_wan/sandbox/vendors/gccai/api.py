@@ -156,8 +156,10 @@ class GccaiApi(VendorApi):
             data["completed"] = int(self.shown_time(task.ended))
             data["actual_time"] = math.ceil(task.ended - task.created)
         if task.status is Status.SUCCEEDED:
+            # Some clients have met addresses without a host.
+            base = "" if self.settings.gccai_url == "relative" else self.gateway.base_url()
             video = {
-                "url": [self._result_host.url(task)],
+                "url": [self._result_host.url(task, base)],
                 "expires_at": int(self.shown_time(self._result_host.expires(task))),
             }
             data |= {"result": {"videos": [video]}, "cost": self._cost(task)}

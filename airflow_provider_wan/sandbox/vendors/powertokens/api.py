@@ -92,10 +92,17 @@ class PowerTokensApi(VideosApi):
         if task.ended is not None:
             body["finished_at" if self._is_new_api else "completed_at"] = int(self.shown_time(task.ended))
         if task.status is Status.SUCCEEDED:
-            content = f"{self.gateway.base_url()}/v1/videos/{task.id}/content"
-            is_file = self.settings.powertokens_url == "file"
-            body["metadata"] = {"url": self.result_host.url(task) if is_file else content}
+            body["metadata"] = {"url": self._url(task)}
         return body | self._failure(task)
+
+    def _url(self, task: Task) -> str:
+        match self.settings.powertokens_url:
+            case "file":
+                return self.result_host.url(task)
+            case "none":
+                return ""
+            case _:
+                return f"{self.gateway.base_url()}/v1/videos/{task.id}/content"
 
     def _failure(self, task: Task) -> dict[str, Any]:
         if task.status is Status.CANCELED:
