@@ -80,8 +80,8 @@ class WanTaskTrigger(TaskLogger, BaseTrigger):
                 "cancel_on_timeout": self.cancel_on_timeout,
                 "durable": self.durable,
                 "profile": self.profile,
-                "survives_clear": self.survives_clear,
-            },
+            }
+            | ({"survives_clear": True} if self.survives_clear else {}),
         )
 
     @property
@@ -220,9 +220,9 @@ class WanBatchTrigger(TaskLogger, BaseTrigger):
                 "cancel_on_timeout": self.cancel_on_timeout,
                 "durable": self.durable,
                 "carry": self.carry,
-                "searches": self.searches,
-                "survives_clear": self.survives_clear,
-            },
+            }
+            | ({"searches": self.searches} if self.searches else {})
+            | ({"survives_clear": True} if self.survives_clear else {}),
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
