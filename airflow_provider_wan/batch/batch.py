@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import Any
 
 from airflow_provider_wan.batch.items import Item
 from airflow_provider_wan.batch.ledger import BatchLedger
-from airflow_provider_wan.batch.records import ItemRecord, Stop
+from airflow_provider_wan.batch.records import USAGE_LIMIT, ItemRecord, Stop
 from airflow_provider_wan.batch.settings import BatchSettings
 from airflow_provider_wan.batch.targets import Targets
 from airflow_provider_wan.client.errors import WanAuthError, WanBillingError, WanError
@@ -31,6 +32,10 @@ class Batch:
         self.ledger = ledger
         self.targets = Targets(settings.store_to)
         self.log = log or logging.getLogger(__name__)
+        self.name: str | None = None
+        """Names the task instance in the manifest."""
+        self.skipped: dict[int, str] = {}
+        """By number, why a row was left out."""
         self.ends_at: datetime | None = None
         """When the ``execution_timeout`` is over, if there is one; see :func:`~worker.settings.ends_at`."""
 
@@ -102,7 +107,9 @@ class Batch:
             return
         if ending.status is EndingStatus.SUCCESS:
             task = ending.task
-            made = {"video_url": task.video_url, "url_expires_at": task.url_expires_at, "landings": 0}
+            usage = task.usage if len(json.dumps(task.usage, default=str)) <= USAGE_LIMIT else None
+            made: dict[str, Any] = {"video_url": task.video_url, "url_expires_at": task.url_expires_at, "landings": 0}
+            made |= {"started_at": task.started_at, "finished_at": task.finished_at, "usage": usage or None}
             self.change(item, status=TaskStatus.SUCCEEDED, **made)
             return
         error = error_of(ending)

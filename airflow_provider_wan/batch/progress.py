@@ -9,6 +9,7 @@ from typing import Any
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.manifest import status_of, write_manifest
 from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.tasks import TaskStatus
 
 SHARE = 0.05
 """Most of a worker's time that goes into progress."""
@@ -40,13 +41,34 @@ class Progress:
         counts = Counter(status_of(entry) for _, entry in batch)
         batch.ledger.show({"total": len(batch.items), **counts})
         shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-        batch.log.info("%d videos: %s", len(batch.items), shown)
+        batch.log.info("%s: %s", videos(len(batch.items)), shown)
         try:
             if batch.settings.manifest_path:
                 write_manifest(batch.settings.manifest_path, batch)
         finally:
             now = time.monotonic()
             self._next_at = now + max(batch.settings.times.progress, (now - began) / SHARE)
+
+
+def videos(count: int) -> str:
+    """Return a number of videos in words."""
+    return f"{count} video" if count == 1 else f"{count} videos"
+
+
+def _missing(batch: Batch) -> str:
+    """Say what became of the videos that are not there: some may have been paid."""
+    entries = [entry for _, entry in batch if status_of(entry) != TaskStatus.SUCCEEDED]
+    counts = {
+        "made and paid, but not stored": sum(entry.status is TaskStatus.SUCCEEDED for entry in entries),
+        "submitted and may be billed": sum(
+            entry.status is TaskStatus.UNKNOWN or entry.is_in_flight or entry.is_in_doubt for entry in entries
+        ),
+        "not submitted": sum(entry.is_open for entry in entries),
+    }
+    counts = {"not made": len(entries) - sum(counts.values())} | counts
+    first, *others = [f"{count} were {what}" for what, count in counts.items() if count]
+    count, _, what = first.partition(" ")
+    return "; ".join([f"{count} of {videos(len(batch.items))} {what}", *others])
 
 
 def summary_of(batch: Batch) -> dict[str, Any]:
@@ -71,6 +93,7 @@ def summary_of(batch: Batch) -> dict[str, Any]:
         "failed": len(entries) - succeeded,
         "counts": counts,
         "manifest": batch.settings.manifest_path,
+        **({"skipped": len(batch.skipped)} if batch.skipped else {}),
         "items": entries,
     }
 
@@ -86,7 +109,7 @@ def verdict(batch: Batch, summary: dict[str, Any]) -> WanError | None:
         return None
     if stop is not None and failed == 0:
         return None
-    message = f"{failed} of {total} videos were not made"
+    message = _missing(batch)
     if (first := batch.first_failed()) is not None:
         item, entry = first
         message = f"{message}; the first: row {item.id}: {entry.error_code}: {entry.error_message}"
@@ -105,3 +128,13 @@ def _is_failed(limit: str | float, failed: int, total: int) -> bool:
     if limit == "all":
         return failed == total
     return failed / total > float(limit)
+
+
+def stored_results(batch: Batch) -> list[dict[str, Any]]:
+    """Return the fields of each video that was stored, for asset events."""
+    found = []
+    for item, entry in batch:
+        if entry.stored and entry.record and entry.record.handle:
+            asked = item.request.model_dump(mode="json", include={"resolution", "ratio", "duration", "seed"})
+            found.append(entry.record.handle.to_dict() | asked | entry.stored)
+    return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,10 +13,12 @@ from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.cancelling import cancel_before_exit, cancel_overdue
 from airflow_provider_wan.batch.items import build_items
 from airflow_provider_wan.batch.ledger import BatchLedger
-from airflow_provider_wan.batch.progress import Progress, summary_of, verdict
+from airflow_provider_wan.batch.manifest import take_back
+from airflow_provider_wan.batch.progress import Progress, stored_results, summary_of, verdict
 from airflow_provider_wan.batch.reconcile import is_changed, open_batch
 from airflow_provider_wan.batch.rows import read_rows
 from airflow_provider_wan.batch.settings import BatchSettings
+from airflow_provider_wan.batch.snapshot import Snapshot, keep_rows, kept_rows
 from airflow_provider_wan.batch.storing import Storing
 from airflow_provider_wan.batch.submitting import Submitting
 from airflow_provider_wan.client.errors import WanError
@@ -28,8 +31,9 @@ from airflow_provider_wan.client.polling.window import (
 )
 from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.hooks.wan import WanHook
+from airflow_provider_wan.worker.assets import add_batch_to_events
 from airflow_provider_wan.worker.failing import fail
-from airflow_provider_wan.worker.ledgers import NO_TASK_STATE, is_iterated, store_for, survives_clear
+from airflow_provider_wan.worker.ledgers import NO_TASK_STATE, is_iterated, parts_of, store_for, survives_clear
 from airflow_provider_wan.worker.settings import TIMES, TaskOperator, ends_at, series_of
 
 if TYPE_CHECKING:
@@ -81,8 +85,11 @@ class BatchRun:
         if self._settings.durable and not self._ledger.is_durable:
             self._log.warning(NO_TASK_STATE)
         try:
-            batch = self._read()
             self._ledger.load()
+            batch = self._begin()
+            if self._ledger.is_new and not self._settings.regenerate:
+                self._take_back(batch)
+            self._prove(batch)
             open_batch(batch, self._hook, series_of(self._context))
             return self._rounds(batch)
         except WanError as error:
@@ -93,18 +100,32 @@ class BatchRun:
     def resume(self, event: dict[str, Any]) -> Any:
         """Take the trigger's event and go on."""
         try:
-            # The rows were checked when the batch was begun, which takes most of the time of reading them.
-            batch = self._read(is_checking=False)
             self._ledger.load(event.get("carry"))
-            if is_changed(batch):
-                self._log.warning("The rows are not those that the batch was begun with: they are compared anew")
-                batch = self._read()
-                open_batch(batch, self._hook, series_of(self._context), is_new_attempt=False)
+            batch = self._go_on()
             return self._rounds(batch, _outcome_in(event))
         except WanError as error:
             fail(error)
         finally:
             self._hook.close()
+
+    def _take_back(self, batch: Batch) -> None:
+        count = take_back(batch, self._hook.vendor)
+        if count:
+            self._log.warning(
+                "The ledger of this batch is empty, as after a clear that deleted it; %d of its items are known from "
+                "its manifest: they are not paid again",
+                count,
+            )
+
+    def _prove(self, batch: Batch) -> None:
+        """Prove the places of videos before the first one is paid.
+
+        :raises WanError: naming the place that cannot be written to; nothing was submitted.
+        """
+        from airflow_provider_wan.delivery.storage import prove
+
+        for folder in batch.targets.folders(item for item, entry in batch if entry.stored is None):
+            prove(folder)
 
     def _rounds(self, batch: Batch, outcome: WindowOutcome | None = None) -> Any:
         self._batch = batch
@@ -117,7 +138,7 @@ class BatchRun:
         while True:
             known = outcome or WindowOutcome()
             storing = Storing(batch, self._hook.account)
-            submitting = Submitting(batch, self._hook, (storing.collect, progress.tick), known.clues)
+            submitting = Submitting(batch, self._hook, (storing.collect, progress.tick), known.clues, storing)
             self._take(batch, submitting, known)
             try:
                 storing.begin()
@@ -149,16 +170,65 @@ class BatchRun:
 
     # -- items ----------------------------------------------------------------------------------------
 
-    def _read(self, *, is_checking: bool = True) -> Batch:
-        """Read the rows, and check them all."""
-        settings, account = self._settings, self._hook.account
-        defaults = {"strict": settings.strict, **(settings.defaults or {})}
-        names = (account.vendor, account.base_url, account.workspace_id, settings.wan_conn_id)
-        rows = read_rows(settings.requests)
-        items, warnings = build_items(rows, defaults, self._hook.vendor, names, is_checking=is_checking)
-        for warning in warnings[:WARNINGS_SHOWN]:
+    def _begin(self) -> Batch:
+        """Read the rows and check them all; what is read now is what this attempt works on."""
+        settings = self._settings
+        rows, defaults = read_rows(settings.requests), {"strict": settings.strict, **(settings.defaults or {})}
+        batch = self._batch_of(rows, defaults, is_checking=True)
+        if not keep_rows(self._ledger, Snapshot(rows, defaults, batch.skipped)) and isinstance(settings.requests, str):
+            self._log.info("The rows are read again by each worker: do not change their file while the batch runs")
+        return batch
+
+    def _go_on(self) -> Batch:
+        """Return the batch with the rows that it was begun with."""
+        kept = kept_rows(self._ledger)
+        if kept is not None:
+            return self._batch_of(kept.rows, kept.defaults, is_checking=False, skipped=kept.skipped)
+        # Begun by 0.1.0, or with nowhere to keep them. They were checked then, which takes most of the time of reading.
+        settings = self._settings
+        rows, defaults = read_rows(settings.requests), {"strict": settings.strict, **(settings.defaults or {})}
+        batch = self._batch_of(rows, defaults, is_checking=False)
+        if is_changed(batch):
+            self._log.warning("The rows are not those that the batch was begun with: they are compared anew")
+            batch = self._batch_of(rows, defaults, is_checking=True)
+            open_batch(batch, self._hook, series_of(self._context), is_new_attempt=False)
+        return batch
+
+    def _batch_of(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        defaults: Mapping[str, Any],
+        *,
+        is_checking: bool,
+        skipped: Mapping[int, str] | None = None,
+    ) -> Batch:
+        settings = self._settings
+        built = build_items(
+            rows,
+            defaults,
+            self._hook.vendor,
+            self._account_names(),
+            is_checking=is_checking,
+            is_skipping=settings.on_invalid_row == "skip",
+            skipped=skipped,
+        )
+        for warning in built.warnings[:WARNINGS_SHOWN]:
             self._log.warning("%s", warning)
-        return Batch(settings, items, self._ledger, self._log)
+        batch = Batch(settings, built.items, self._ledger, self._log)
+        batch.skipped, batch.name = built.skipped, _name_of(self._context)
+        if built.skipped and is_checking:
+            first = next(iter(built.skipped.items()))
+            self._log.warning("%d rows are skipped; the first: row %s: %s", len(built.skipped), *first)
+        return batch
+
+    def _account_names(self) -> tuple[str | None, ...]:
+        """Return what tells accounts apart; where the address alone has changed, items keep their keys."""
+        account, head = self._hook.account, self._ledger.head
+        names = (account.vendor, account.base_url, account.workspace_id, self._settings.wan_conn_id)
+        if head.account and [name for place, name in enumerate(head.account) if place != 1] == [names[0], *names[2:]]:
+            return tuple(head.account)
+        head.account = list(names)
+        return names
 
     # -- waiting --------------------------------------------------------------------------------------
 
@@ -214,11 +284,17 @@ class BatchRun:
 
     def _end(self, batch: Batch) -> dict[str, Any]:
         summary = summary_of(batch)
+        add_batch_to_events(self._operator.outlets, self._context, summary, stored_results(batch))
         error = verdict(batch, summary)
         if error is not None:
             self._context["ti"].xcom_push(key="return_value", value=summary)
             fail(error)
         return summary
+
+
+def _name_of(context: Context) -> str:
+    """Return a short name of the task instance, the same in all its tries."""
+    return hashlib.sha256("\n".join(parts_of(context)).encode()).hexdigest()[:16]
 
 
 def _enough(batch: Batch, waiting: int, searching: int, submitting: Submitting) -> int:

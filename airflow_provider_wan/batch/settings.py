@@ -61,6 +61,7 @@ class BatchSettings:
     ledger_path: str | None
     manifest_path: str | None
     on_item_failure: Literal["continue", "fail"]
+    on_invalid_row: Literal["fail", "skip"]
     fail_if: str | float
     item_retries: int
     strict: bool

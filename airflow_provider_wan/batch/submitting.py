@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.items import Item
 from airflow_provider_wan.batch.records import Backoff, ItemRecord, Stop
+from airflow_provider_wan.batch.storing import Storing
 from airflow_provider_wan.client.errors import (
     WanAuthError,
     WanBillingError,
@@ -54,6 +55,7 @@ class Submitting:
 
     :param meanwhile: called between two submissions: others have small things to do.
     :param clues: by item, what searches for lost submissions came to.
+    :param storing: while that is in trouble, nothing more is submitted.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class Submitting:
         hook: WanHook,
         meanwhile: Sequence[Callable[[], None]] = (),
         clues: Mapping[str, Clue] | None = None,
+        storing: Storing | None = None,
     ) -> None:
         self._batch = batch
         self._hook = hook
         self._times = batch.settings.times
         self._meanwhile = meanwhile
         self._clues = dict(clues or {})
+        self._storing = storing
         self._sought: dict[str, Sought] = {}
         self._next_at = 0.0
         self._shortened: set[str] = set()
@@ -89,6 +93,8 @@ class Submitting:
         for item in doubtful:
             if self._is_due(item) and self._may_ask_again(item):
                 self._obtain(item)
+        if self._is_storage_in_trouble:
+            return
         in_flight, in_doubt = self._batch.under_way
         for item, entry in entries:
             if self._room(in_flight, in_doubt) <= 0 or self._batch.is_stopped:
@@ -98,6 +104,10 @@ class Submitting:
                 now_known = self._batch.entry(item)
                 in_flight, in_doubt = in_flight + now_known.is_in_flight, in_doubt + now_known.is_in_doubt
                 self._batch.stop_if_overdue()
+
+    @property
+    def _is_storage_in_trouble(self) -> bool:
+        return self._storing is not None and self._storing.is_in_trouble
 
     def _room(self, in_flight: int, in_doubt: int) -> int:
         """Return how many may be submitted; lost ones count only where they are many, for they may all have failed."""
@@ -120,6 +130,7 @@ class Submitting:
         """Return the moment at which something can be submitted or asked again, if only time is in the way."""
         soonest = utc_now() + timedelta(seconds=self._times.soonest)
         may_submit = self._room(*self._batch.under_way) > 0 and not self._batch.is_stopped
+        may_submit = may_submit and not self._is_storage_in_trouble
         moments = []
         for item, entry in self._batch:
             if entry.is_in_doubt and item.key not in self._sought:
