@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import mimetypes
 import random
 import time
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 UPLOAD_LIMIT = 100 * 1024 * 1024
 DEFAULT_TIMEOUT = timedelta(hours=6)
 DEFAULT_POLL_INTERVAL = 15.0
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 30.0
+LOOK_UP_PATIENCE = timedelta(seconds=10)
+"""How long a connection that cannot be looked up is asked for again, where nobody waits for a paid task."""
 
 
 class WanHook(BaseHook):
@@ -321,15 +327,36 @@ class WanHook(BaseHook):
         return {name.replace("-", "_"): value for name, value in FIELD_BEHAVIOUR.items()}
 
 
-async def shared_hook(wan_conn_id: str) -> WanHook:
-    """Return a hook that knows its account, one for all who ask for it at about the same time."""
+async def shared_hook(
+    wan_conn_id: str, until: datetime | None = None, on_trouble: Callable[[Exception], None] = lambda error: None
+) -> WanHook:
+    """Return a hook that knows its account, one for all who ask for it at about the same time.
+
+    A secrets backend that is away looks like a connection that does not exist, so both are asked for again.
+
+    :param until: moment up to which a look-up that failed is repeated; some seconds when not given.
+    :param on_trouble: called once, with the first error.
+    :raises Exception: what the last look-up raised.
+    """
 
     async def read() -> WanHook:
         hook = WanHook(wan_conn_id)
         await hook.aget_account()
         return hook
 
-    return await looked_up(wan_conn_id, read)
+    least = utc_now() + LOOK_UP_PATIENCE
+    until = max(until, least) if until else least
+    for attempt in itertools.count():
+        try:
+            return await looked_up(wan_conn_id, read)
+        except Exception as error:
+            pause = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE)
+            if utc_now() + timedelta(seconds=pause) >= until:
+                raise
+            if attempt == 0:
+                on_trouble(error)
+        await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+    raise AssertionError("the count has no end")
 
 
 def _delta(timeout: float | timedelta) -> timedelta:

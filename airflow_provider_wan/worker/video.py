@@ -35,6 +35,7 @@ from airflow_provider_wan.worker.assets import add_to_events
 from airflow_provider_wan.worker.failing import fail
 from airflow_provider_wan.worker.killing import CANCEL_SECONDS, KILL_SECONDS, cancel_within
 from airflow_provider_wan.worker.ledgers import CLEARED, NO_TASK_STATE, is_iterated, store_for, survives_clear
+from airflow_provider_wan.worker.places import own_place
 from airflow_provider_wan.worker.settings import (
     RequestSource,
     TaskOperator,
@@ -57,7 +58,9 @@ class VideoTaskOperator(TaskOperator, RequestSource, Protocol):
 def begun(settings: Callable[[], Mapping[str, Any]], operator: VideoTaskOperator, context: Context) -> Execution:
     """Return a run whose settings are an operator's rendered parameters; wrong ones make Airflow's retries useless."""
     try:
-        return Execution(VideoSettings(**settings()), operator, context)
+        values = settings()
+        place = own_place(values["store_to"], operator, context)
+        return Execution(VideoSettings(**{**values, "store_to": place}), operator, context)
     except WanError as error:
         fail(error)
 
