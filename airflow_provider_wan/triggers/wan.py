@@ -48,6 +48,9 @@ class WanTrigger(TaskLogger, BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the kwargs."""
         kwargs = {name: getattr(self, name) for name in self.kwargs_stored}
+        if self.survives_clear:
+            # Left out where it says nothing, so that a triggerer of an older release takes the kwargs.
+            kwargs["survives_clear"] = True
         return f"{type(self).__module__}.{type(self).__qualname__}", kwargs
 
     @property
@@ -119,7 +122,6 @@ class WanTaskTrigger(WanTrigger):
         "cancel_on_timeout",
         "durable",
         "profile",
-        "survives_clear",
     )
 
     def __init__(
@@ -229,7 +231,6 @@ class WanBatchTrigger(WanTrigger):
         "cancel_on_timeout",
         "durable",
         "carry",
-        "survives_clear",
     )
 
     def __init__(

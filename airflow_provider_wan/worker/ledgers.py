@@ -17,7 +17,6 @@ from airflow.sdk import ObjectStoragePath
 from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
 
 from airflow_provider_wan.durable import StateStore
-from airflow_provider_wan.triggers.killed import CLEARS_DELETE_STATE, airflow_version
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +63,8 @@ def configured_path() -> str | None:
 
 
 def survives_clear(store: StateStore | None) -> bool:
-    """Whether a clear of the Airflow task surely leaves the record: Airflow 3.4 deletes task state."""
-    return isinstance(store, ObjectStore) or (store is not None and not clears_delete_state())
-
-
-def clears_delete_state() -> bool:
-    """Whether this Airflow deletes the task state store of a task that is cleared, unless a person keeps it."""
-    return airflow_version() >= CLEARS_DELETE_STATE
+    """Whether no clear of the Airflow task reaches the record, on any Airflow."""
+    return isinstance(store, ObjectStore)
 
 
 def parts_of(context: Any) -> list[str]:

@@ -8,12 +8,15 @@ import json
 import os
 import time
 from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
+from airflow_provider_wan.client.polling.poller import shared_poller
+from airflow_provider_wan.client.polling.times import Times
 from airflow_provider_wan.client.polling.watch import Ending
 from airflow_provider_wan.client.polling.window import WindowItem
 from airflow_provider_wan.client.recovery.search import Sought
@@ -72,7 +75,6 @@ KWARGS: dict[str, Any] = {
     "cancel_on_timeout": False,
     "durable": True,
     "profile": "wan2.7-t2v/720P/5",
-    "survives_clear": False,
 }
 
 
@@ -185,7 +187,8 @@ async def test_deadline_where_nothing_can_be_cancelled(sandbox: Sandbox) -> None
 async def test_deadline_during_an_outage_says_that_nothing_is_known(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_wan.client.polling.poller.LAST_LOOK_SECONDS", 0.5)
+    soon = partial(shared_poller, times=Times(last_look=0.5))
+    monkeypatch.setattr("airflow_provider_wan.hooks.wan.shared_poller", soon)
     handle = submitted("hold")
     sandbox.configure(outage=3600)
     event = await event_of(trigger_for(handle, 0.3))
