@@ -36,7 +36,8 @@ MOST_LOSSES = 5
 MOST_REPEATS = 3
 """How often one intent is sent again with its key: a host that does not heed the key makes a task each time."""
 
-TAKEN_SECONDS = 2.0
+SOON = 2.0
+"""Seconds after which what another worker, or a second sending, has come to is known."""
 GONE_CODE = "ResultGone"
 """The error code of a video that was made, but whose address serves it no more."""
 
@@ -108,7 +109,7 @@ class Attempt:
         try:
             return self._obtain()
         except IntentTaken as error:
-            return ComeBack(TAKEN_SECONDS, f"{error.message}. What it records is adopted")
+            return ComeBack(SOON, f"{error.message}. What it records is adopted")
 
     def _obtain(self) -> Obtained | ComeBack:
         record = self.ledger.read()
@@ -255,12 +256,13 @@ class Attempt:
             return self._search(record)
         if lost is None and self._may_be_under_way(record) and self._may_come_back(record, self.timing.look_again):
             return ComeBack(
-                min(self.timing.look_again, TAKEN_SECONDS),
+                min(self.timing.look_again, SOON),
                 "Another worker may be submitting just now: what it records is waited for",
             )
         if vendor.has_idempotency_key and age < self.times.key_lifetime:
             if lost is not None and self._may_come_back(record, self.timing.look_again):
-                return ComeBack(self.timing.look_again, "The same idempotency key is sent again in a while")
+                soon = min(self.timing.look_again, SOON)
+                return ComeBack(soon, "The same idempotency key is sent again in a moment")
             return self._repeat(record)
         if vendor.has_idempotency_key or vendor.list_tells_time:
             means = "which is too long ago to be looked up"
@@ -336,7 +338,7 @@ class Attempt:
             found = search(self.client, sought, self.request, self.known, self._whose)
         if found.handle is not None:
             if not self.ledger.claim(found.handle):
-                return ComeBack(TAKEN_SECONDS, f"Task {found.handle.task_id} has just been adopted by another task")
+                return ComeBack(SOON, f"Task {found.handle.task_id} has just been adopted by another task")
             return self._take(record, found, found.handle)
         if found.is_proven_absent:
             return self._made_none(record)
