@@ -36,6 +36,9 @@ MOST_LOSSES = 5
 MOST_REPEATS = 3
 """How often one intent is sent again with its key: a host that does not heed the key makes a task each time."""
 
+MOST_REPEATS_TRUSTED = 12
+"""The same at a host that has shown that it heeds keys."""
+
 SOON = 2.0
 """Seconds after which what another worker, or a second sending, has come to is known."""
 GONE_CODE = "ResultGone"
@@ -286,7 +289,7 @@ class Attempt:
         whether this host heeds the key is not known before it has answered.
         """
         spent = record.repeats if record.series == self.call.series else 0
-        if spent >= MOST_REPEATS:
+        if spent >= (MOST_REPEATS_TRUSTED if self.known.heeds_key else MOST_REPEATS):
             return self._by_policy(
                 f"The answer to the submission of {record.intent_at:%Y-%m-%d %H:%M:%S} UTC was lost, and so were those "
                 f"to {spent} repeats with its idempotency key",
@@ -299,7 +302,7 @@ class Attempt:
         self.log.info("The answer to a submission was lost: the same idempotency key is sent again")
         again = record.model_copy(update={"repeats": spent + 1, "series": self.call.series})
         try:
-            handle = self.call.repeat(again)
+            sent = self.call.repeat(again)
         except LedgerError:
             raise
         except (WanQuotaError, WanAuthError, WanBillingError):
@@ -314,7 +317,8 @@ class Attempt:
             if "idempoten" in str(error).lower():
                 return self._by_policy(_REFUSED_REPEAT.format(record.intent_at, error.message), record, error)
             return self._repeat_later(again, error)
-        return self.call.made(again, handle)
+        self.known.heeds_key = self.known.heeds_key or bool(sent.is_replayed)
+        return self.call.made(again, sent.handle)
 
     def _repeat_later(self, record: Record, error: WanError) -> ComeBack:
         why = f"Whether the lost submission made a task is not known yet: {error.message}"
