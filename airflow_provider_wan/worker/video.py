@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from airflow_provider_wan.client.errors import WanError, WanQuotaError
+from airflow_provider_wan.client.errors import WanAuthError, WanError, WanQuotaError
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.requests import VideoRequest
@@ -28,6 +28,7 @@ from airflow_provider_wan.durable import (
     StateStore,
     heal,
 )
+from airflow_provider_wan.hooks.account import with_account
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
 from airflow_provider_wan.triggers.owner import owner_of
@@ -109,6 +110,8 @@ class Execution:
                 refusal = error
                 pause = max(error.retry_after or 0.0, self._settings.times.throttled_pause)
                 found = ComeBack(pause, f"The submission is throttled, no task was made: {error}")
+            except WanAuthError as error:
+                fail(with_account(error, self._settings.wan_conn_id, self._hook.account))
             except WanError as error:
                 fail(error)
             finally:
