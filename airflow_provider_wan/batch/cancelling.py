@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
 from airflow_provider_wan.client.polling.window import WindowItem
 from airflow_provider_wan.client.tasks import TaskHandle
 from airflow_provider_wan.client.transport.flows import Patience
+from airflow_provider_wan.triggers.killed import KillReason, kill_reason_of
 
 if TYPE_CHECKING:
     from airflow_provider_wan.hooks.wan import WanHook
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 CANCEL_PATIENCE = Patience(tries=3)
 CANCEL_SECONDS = 25.0
 KILL_PATIENCE = Patience(tries=1)
-KILL_SECONDS = 4.0
-"""A worker that is killed has a few seconds."""
+KILL_SECONDS = 2.0
+"""A worker that is killed has three; one goes into asking why."""
 
 KILL_THREADS = 8
 
@@ -66,3 +68,15 @@ def cancel_before_exit(hook: WanHook, handles: list[TaskHandle]) -> int:
     done, _ = wait(futures, KILL_SECONDS)
     pool.shutdown(wait=False, cancel_futures=True)
     return sum(future.result() for future in done)
+
+
+def kill_reason_within(seconds: float, task_instance: Any) -> KillReason:
+    """Ask Airflow why a worker is killed; ``UNREADABLE`` when it does not answer in time.
+
+    The worker may have been stopped in the middle of another question to Airflow, which holds this one up for ever.
+    """
+    found = [KillReason.UNREADABLE]
+    thread = threading.Thread(target=lambda: found.append(asyncio.run(kill_reason_of(task_instance))), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return found[-1]

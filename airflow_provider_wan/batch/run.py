@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_wan.batch.batch import Batch
-from airflow_provider_wan.batch.cancelling import cancel_before_exit, cancel_overdue
+from airflow_provider_wan.batch.cancelling import cancel_before_exit, cancel_overdue, kill_reason_within
 from airflow_provider_wan.batch.items import build_items
 from airflow_provider_wan.batch.ledger import BatchLedger
 from airflow_provider_wan.batch.manifest import take_back
@@ -31,6 +31,7 @@ from airflow_provider_wan.client.polling.window import (
 )
 from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.hooks.wan import WanHook
+from airflow_provider_wan.triggers.killed import KillReason, is_to_be_cancelled
 from airflow_provider_wan.worker.assets import add_batch_to_events
 from airflow_provider_wan.worker.failing import fail
 from airflow_provider_wan.worker.ledgers import NO_TASK_STATE, is_iterated, parts_of, store_for, survives_clear
@@ -44,6 +45,8 @@ REFILL_FRACTION = 0.2
 
 BACKSTOP = timedelta(minutes=10)
 WARNINGS_SHOWN = 20
+ASK_SECONDS = 1.0
+"""Of the three that a killed worker has."""
 
 
 @dataclass(frozen=True)
@@ -271,8 +274,14 @@ class BatchRun:
         batch = self._batch
         if batch is None or not batch.settings.cancel_on_kill:
             return
+        reason = kill_reason_within(ASK_SECONDS, self._context["ti"])
+        is_known = reason in (KillReason.RESTARTED, KillReason.MOVED)
+        durable = self._ledger.is_durable
+        if is_known and not is_to_be_cancelled(reason, durable=durable, survives_clear=survives_clear(self._store)):
+            self._log.info("Nothing is cancelled, the next attempt adopts it: %s", reason.text)
+            return
         handles = [waited.handle for waited in batch.window()]
-        cancelled = cancel_before_exit(WanHook(batch.settings.wan_conn_id), handles)
+        cancelled = cancel_before_exit(self._hook, handles)
         self._log.info(
             "%d of %d tasks were cancelled while queued (not billed); the others may run on and be billed, and stay "
             "recorded",

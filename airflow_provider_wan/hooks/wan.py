@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import mimetypes
 import random
 import time
@@ -11,10 +12,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseHook
+from airflow.sdk import BaseHook, ObjectStoragePath
 
 from airflow_provider_wan.client.account import Account
-from airflow_provider_wan.client.errors import Violation, WanError, WanRequestError
+from airflow_provider_wan.client.errors import Violation, WanAuthError, WanError, WanRequestError
 from airflow_provider_wan.client.polling.poller import Poller, shared_poller
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, Watch
 from airflow_provider_wan.client.recovery.search import Clue, Sought
@@ -25,7 +26,7 @@ from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, Upload, Vendor
 from airflow_provider_wan.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
-from airflow_provider_wan.hooks.account import account_of
+from airflow_provider_wan.hooks.account import account_of, with_account
 from airflow_provider_wan.hooks.looking_up import looked_up
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 UPLOAD_LIMIT = 100 * 1024 * 1024
 DEFAULT_TIMEOUT = timedelta(hours=6)
 DEFAULT_POLL_INTERVAL = 15.0
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 30.0
+LOOK_UP_PATIENCE = timedelta(seconds=10)
+"""How long a connection that cannot be looked up is asked for again, where nobody waits for a paid task."""
 
 
 class WanHook(BaseHook):
@@ -164,9 +170,10 @@ class WanHook(BaseHook):
             left = (deadline - utc_now()).total_seconds()
             time.sleep(max(0.0, min(poll_interval * random.uniform(0.9, 1.1), left)))  # noqa: S311 - jitter
 
-    def upload_file(self, path: str | Path, model: str | None = None) -> str:
-        """Hand a local file to the vendor; return a URL it takes as media (living 24 to 72 h).
+    def upload_file(self, path: str | Path | ObjectStoragePath, model: str | None = None) -> str:
+        """Hand a file to the vendor; return a URL it takes as media (living 24 to 72 h).
 
+        :param path: a local file, or one in object storage.
         :param model: the model it is for; DashScope binds uploads to it.
         :raises WanRequestError: for a file the vendor takes no upload of.
         """
@@ -177,6 +184,8 @@ class WanHook(BaseHook):
         """Prove the key without submitting anything."""
         try:
             return True, self.get_conn().test_key()
+        except WanAuthError as error:
+            return False, str(with_account(error, self.wan_conn_id, self.account))
         except WanError as error:
             return False, str(error)
         finally:
@@ -273,7 +282,7 @@ class WanHook(BaseHook):
         async with await self.aget_poller() as poller:
             return await wait_for_some(poller, window, poll_interval, enough, wake_at, linger, searches=searches)
 
-    async def aupload_file(self, path: str | Path, model: str | None = None) -> str:
+    async def aupload_file(self, path: str | Path | ObjectStoragePath, model: str | None = None) -> str:
         """Hand a local file to the vendor; see :meth:`upload_file`."""
         async with await self.aget_conn() as client:
             upload = await asyncio.to_thread(_upload, client.vendor, path, model)
@@ -323,23 +332,44 @@ class WanHook(BaseHook):
         return {name.replace("-", "_"): value for name, value in FIELD_BEHAVIOUR.items()}
 
 
-async def shared_hook(wan_conn_id: str) -> WanHook:
-    """Return a hook that knows its account, one for all who ask for it at about the same time."""
+async def shared_hook(
+    wan_conn_id: str, until: datetime | None = None, on_trouble: Callable[[Exception], None] = lambda error: None
+) -> WanHook:
+    """Return a hook that knows its account, one for all who ask for it at about the same time.
+
+    A secrets backend that is away looks like a connection that does not exist, so both are asked for again.
+
+    :param until: moment up to which a look-up that failed is repeated; some seconds when not given.
+    :param on_trouble: called once, with the first error.
+    :raises Exception: what the last look-up raised.
+    """
 
     async def read() -> WanHook:
         hook = WanHook(wan_conn_id)
         await hook.aget_account()
         return hook
 
-    return await looked_up(wan_conn_id, read)
+    least = utc_now() + LOOK_UP_PATIENCE
+    until = max(until, least) if until else least
+    for attempt in itertools.count():
+        try:
+            return await looked_up(wan_conn_id, read)
+        except Exception as error:
+            pause = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE)
+            if utc_now() + timedelta(seconds=pause) >= until:
+                raise
+            if attempt == 0:
+                on_trouble(error)
+        await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+    raise AssertionError("the count has no end")
 
 
 def _delta(timeout: float | timedelta) -> timedelta:
     return timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
 
 
-def _upload(vendor: Vendor, path: str | Path, model: str | None) -> Upload:
-    path = Path(path)
+def _upload(vendor: Vendor, path: str | Path | ObjectStoragePath, model: str | None) -> Upload:
+    path = ObjectStoragePath(str(path)) if "://" in str(path) else Path(str(path))
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     wrong = None
     if not path.is_file():

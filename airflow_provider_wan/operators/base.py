@@ -165,6 +165,7 @@ class WanVideoOperator(BaseOperator):
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self.store_to = store_to
+        self.store_to_written = store_to
         self.ledger_path = ledger_path
         self.video_link: str | None = None
         self.link_is_pushed = False

@@ -34,10 +34,10 @@ def cancel_within(seconds: float, hook: WanHook, handle: TaskHandle) -> str:
 
 
 def _cancel(hook: WanHook, handle: TaskHandle, seconds: float) -> str:
-    from airflow_provider_wan.triggers.wan import told
+    from airflow_provider_wan.triggers.wan import outcome_of_cancel
 
     try:
         with WanClient(replace(hook.account, timeout=seconds)) as client:
-            return told(hook, handle, client.cancel_task(handle, Patience(tries=1)))
+            return outcome_of_cancel(hook, handle, client.cancel_task(handle, Patience(tries=1)))
     except WanError as error:
         return f"Task {handle.task_id} could not be cancelled ({error}): it may run on and be billed"

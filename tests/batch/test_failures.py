@@ -193,6 +193,27 @@ def test_a_killed_worker_cancels_what_is_queued(rounds: MakeRounds, sandbox: San
     batch.cleared([row("other")]).run()
 
 
+@pytest.mark.parametrize(
+    ("state", "is_cancelled"), [("running", False), ("restarting", False), ("failed", True), (None, True)]
+)
+def test_a_drained_worker_cancels_nothing_that_its_successor_adopts(
+    rounds: MakeRounds, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, state: str | None, is_cancelled: bool
+) -> None:
+    def states(_: Any) -> list[str]:
+        if state is None:
+            raise RuntimeError("no supervisor")
+        return [state]
+
+    monkeypatch.setattr("airflow_provider_wan.triggers.killed._states", states)
+    monkeypatch.setattr("airflow_provider_wan.triggers.killed.airflow_version", lambda: (3, 3))
+    batch = rounds([row("a [sandbox hold]")])
+    batch.first_round()
+    assert batch.driven is not None
+    assert batch.driven.operator is not None
+    batch.driven.operator.on_kill()
+    assert {task["status"] for task in sandbox.ledger()["created"]} == {"CANCELED" if is_cancelled else "PENDING"}
+
+
 # -- throttled, full, silent --------------------------------------------------------------------------
 
 

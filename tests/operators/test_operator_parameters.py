@@ -60,6 +60,7 @@ COMMON: dict[str, Any] = {
     "cancel_on_kill": True,
     "cancel_on_timeout": True,
     "store_to": None,
+    "ledger_path": None,
 }
 REQUIRED = inspect.Parameter.empty
 OWN: dict[type[WanVideoOperator], dict[str, Any]] = {

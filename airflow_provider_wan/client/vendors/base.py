@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -295,13 +296,23 @@ class Vendor(ABC):
         elif failure is Failure.BILLING:
             kind = WanBillingError  # type: ignore[assignment]
         reason = task.error_message or "no reason given by the vendor"
+        names = "".join(self._parameters_in(reason)) if failure is Failure.REQUEST else ""
         return kind(
-            f"{self.title} could not make the video{self.cost_of_failure}: {reason}",
+            f"{self.title} could not make the video{self.cost_of_failure}: {reason}{names}",
             code=task.error_code,
             request_id=task.request_id,
             task_id=task.task_id,
             retryable=failure in (Failure.SERVER, Failure.THROTTLED),
         )
+
+    parameter_names: ClassVar[Mapping[str, str]] = {}
+    """Names of the vendor's own fields, and the parameters that they are made of, where the two differ."""
+
+    def _parameters_in(self, message: str) -> Iterator[str]:
+        """Yield what a refusal that comes late says of the operator's parameters."""
+        for name, parameter in self.parameter_names.items():
+            if re.search(rf"\b{name}\b", message):
+                yield f" (its {name} is the parameter {parameter})"
 
 
 def merge(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

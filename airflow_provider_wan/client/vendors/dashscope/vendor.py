@@ -87,6 +87,12 @@ class DashScope(Vendor):
 
     name = "dashscope"
     title = "DashScope"
+    parameter_names = {
+        "size": "resolution",
+        "img_url": "first_frame",
+        "first_frame_url": "first_frame",
+        "last_frame_url": "last_frame",
+    }
     default_host = SHARED_HOSTS[DEFAULT_REGION]
     default_models = {
         Mode.TEXT_TO_VIDEO: "wan2.7-t2v",
