@@ -13,7 +13,7 @@ from airflow_provider_wan.client.costs.prices import Price, PriceKey, Unit
 from airflow_provider_wan.client.costs.table import PriceTable
 from airflow_provider_wan.client.costs.terms import NoPrice, Terms, terms_of
 from airflow_provider_wan.client.requests import VideoRequest
-from airflow_provider_wan.client.rules import Family, family_of
+from airflow_provider_wan.client.rules.families import Family, family_of
 from airflow_provider_wan.client.tasks import Mode
 
 SMALLEST = Decimal("0.000001")
