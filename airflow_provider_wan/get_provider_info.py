@@ -57,6 +57,7 @@ CONNECTION_FIELDS: dict[str, Any] = {
     ),
     "timeout": _number("Timeout", "Seconds for one HTTP exchange; empty: 30."),
     "auth_header": _text("Key header (Freepik)", "Only if the host wants another header name."),
+    "prices": _text("Prices", "Your own prices: URI of a JSON file, or a JSON list of rows; before the shipped ones."),
 }
 """The fields of the connection's extra."""
 

@@ -8,12 +8,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from airflow_provider_wan.client.errors import EXCERPT_LIMIT, WanResponseError
+
+if TYPE_CHECKING:
+    from airflow_provider_wan.client.costs.prices import Price
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Account:
     :param queries_per_second: budget of status and list queries for the whole account.
     :param submits_per_second: budget of submissions for the whole account.
     :param timeout: seconds for one HTTP exchange.
+    :param prices: the account's own price rows, or the URI of a file that holds them.
     """
 
     vendor: str
@@ -35,6 +39,7 @@ class Account:
     queries_per_second: float = 10.0
     submits_per_second: float = 2.0
     timeout: float = 30.0
+    prices: tuple[Price, ...] | str = field(default=(), compare=False, repr=False)
 
     @property
     def key_fingerprint(self) -> str:
