@@ -103,6 +103,7 @@ def get_provider_info() -> dict[str, Any]:
                 "name": "wan_video",
             }
         ],
+        "cli": ["airflow_provider_wan.cli.definition.get_wan_cli_commands"],
         "extra-links": ["airflow_provider_wan.links.wan.WanVideoLink"],
         "integrations": [
             {
