@@ -25,7 +25,7 @@ ALL_FIELDS = frozenset(name for kind in REQUEST_TYPES.values() for name in kind.
 class Item:
     """One generation of a batch.
 
-    :param key: what the book knows it by: the request's fingerprint and, for equal requests, which of them.
+    :param key: what the ledger knows it by: the request's fingerprint and, for equal requests, which of them.
     :param id: what people know it by: the row's ``id``, else its number (from 1).
     :param model: the model it goes to, at the vendor.
     """
@@ -85,7 +85,7 @@ def build_items(
 def refuse_all(wrong: list[Violation]) -> None:
     """Refuse the batch when anything is wrong with it.
 
-    :raises WanRequestError: telling the first ``MOST_REPORTED`` violations.
+    :raises WanRequestError: progress the first ``MOST_REPORTED`` violations.
     """
     if not wrong:
         return

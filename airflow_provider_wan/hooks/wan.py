@@ -30,7 +30,7 @@ from airflow_provider_wan.hooks.looking_up import looked_up
 
 if TYPE_CHECKING:
     from airflow_provider_wan.client.costs import CostEstimate
-    from airflow_provider_wan.client.polling.window import Waited
+    from airflow_provider_wan.client.polling.window import WindowItem
     from airflow_provider_wan.hooks.costs import AccountCosts
 
 UPLOAD_LIMIT = 100 * 1024 * 1024
@@ -280,7 +280,7 @@ class WanHook(BaseHook):
 
     async def await_some(
         self,
-        window: list[Waited],
+        window: list[WindowItem],
         poll_interval: float,
         enough: int,
         wake_at: datetime | None = None,

@@ -1,4 +1,4 @@
-"""The book: what it costs, what fits into the store's values, and that no crash loses an entry."""
+"""The ledger: what it costs, what fits into the store's values, and that no crash loses an entry."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wan.batch.ledger import Book
-from airflow_provider_wan.batch.records import Entry
+from airflow_provider_wan.batch.ledger import BatchLedger
+from airflow_provider_wan.batch.records import ItemRecord
 from airflow_provider_wan.client.errors import WanTransportError
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, utc_now
 from airflow_provider_wan.durable.attempt import LedgerError, Record
@@ -40,46 +40,47 @@ def stored(number: int) -> dict[str, Any]:
 
 def test_three_thousand_items_with_long_urls_fit_and_cost_little() -> None:
     store = CountingStore()
-    book = Book(store)
+    ledger = BatchLedger(store)
     keys = [f"{number:024d}.1" for number in range(3000)]
     began = time.process_time()
     for number, key in enumerate(keys):
         # The two writes of a submission: the intent, then the handle.
-        book.keep(key, Entry(record=record(number)))
-        book.keep(key, Entry(record=record(number, handle=handle(number))))
+        ledger.keep(key, ItemRecord(record=record(number)))
+        ledger.keep(key, ItemRecord(record=record(number, handle=handle(number))))
     submitting, seconds = store.calls["set"], time.process_time() - began
     for number, key in enumerate(keys):
         made = {"status": TaskStatus.SUCCEEDED, "video_url": URL.format(number), "url_expires_at": utc_now()}
-        book.put(key, book.get(key).model_copy(update=made))
+        ledger.put(key, ledger.get(key).model_copy(update=made))
         if number % 100 == 99:
-            book.flush()
+            ledger.flush()
     for number, key in enumerate(keys):
-        book.put(key, book.get(key).model_copy(update={"stored": stored(number)}))
+        ledger.put(key, ledger.get(key).model_copy(update={"stored": stored(number)}))
         if number % 100 == 99:
-            book.flush()
-    book.flush()
+            ledger.flush()
+    ledger.flush()
     assert store.largest < 64 * 1024
     assert submitting <= 2 * 3000 + 200
     assert store.calls["set"] - submitting < 900
     assert seconds < 20
-    read = Book(store)
+    read = BatchLedger(store)
     store.calls.clear()
     read.load()
-    assert dict(read) == dict(book)
+    assert dict(read) == dict(ledger)
     assert store.calls["get"] < 300
 
 
 def test_a_message_in_another_script_counts_as_it_is_stored() -> None:
     store = CountingStore()
-    book = Book(store)
+    ledger = BatchLedger(store)
     for number in range(200):
         error = WanTransportError("视频生成失败" * 60)
-        book.keep(
-            f"{number:024d}.1", Entry(record=record(number, handle=handle(number))).with_error(error, TaskStatus.FAILED)
+        ledger.keep(
+            f"{number:024d}.1",
+            ItemRecord(record=record(number, handle=handle(number))).with_error(error, TaskStatus.FAILED),
         )
-    again = Book(store)
+    again = BatchLedger(store)
     again.load()
-    assert dict(again) == dict(book)
+    assert dict(again) == dict(ledger)
 
 
 class Dies(CountingStore):
@@ -104,64 +105,66 @@ def test_a_crash_at_any_write_of_a_growing_book_loses_nothing_that_was_kept(is_k
     while True:
         at += 1
         store = Dies(at, is_kept)
-        book, kept = Book(store), {}
+        ledger, kept = BatchLedger(store), {}
         try:
             for number in range(60):
-                key, entry = f"{number:024d}.1", Entry(record=record(number, handle=handle(number)))
-                book.keep(key, entry)
+                key, entry = f"{number:024d}.1", ItemRecord(record=record(number, handle=handle(number)))
+                ledger.keep(key, entry)
                 kept[key] = entry
             for number in range(0, 60, 2):
                 key = f"{number:024d}.1"
                 entry = kept[key].model_copy(update={"video_url": URL.format(number), "status": TaskStatus.SUCCEEDED})
-                book.keep(key, entry)
+                ledger.keep(key, entry)
                 kept[key] = entry
         except KeyboardInterrupt:
             pass
-        again = Book(store)
+        again = BatchLedger(store)
         again.load()
         found = dict(again)
-        assert {key: found.get(key) for key in kept if found.get(key) != kept[key] and key != last_of(kept, book)} == {}
+        assert {
+            key: found.get(key) for key in kept if found.get(key) != kept[key] and key != last_of(kept, ledger)
+        } == {}
         again.flush()
-        whole = Book(store)
+        whole = BatchLedger(store)
         whole.load()
         assert dict(whole) == found
         if not store.has_died:
             return
 
 
-def last_of(kept: dict[str, Entry], book: Book) -> str | None:
+def last_of(kept: dict[str, ItemRecord], ledger: BatchLedger) -> str | None:
     """The one entry that was being kept when the process died: either state of it is true."""
-    return next((key for key, entry in book if kept.get(key) != entry), None)
+    return next((key for key, entry in ledger if kept.get(key) != entry), None)
 
 
-def test_a_book_that_cannot_be_read_is_no_empty_book() -> None:
+def test_a_book_that_cannot_be_read_is_no_empty_ledger() -> None:
     store = CountingStore()
-    book = Book(store)
-    book.keep("a", Entry(record=record(1)))
+    ledger = BatchLedger(store)
+    ledger.keep("a", ItemRecord(record=record(1)))
     store.is_down = True
     with pytest.raises(LedgerError, match="Nothing was submitted"):
-        Book(store).load()
+        BatchLedger(store).load()
     with pytest.raises(LedgerError):
-        book.keep("a", Entry())
+        ledger.keep("a", ItemRecord())
     store.is_down = False
     store.set("wan_batch_0000", {"a": {"record": "nonsense"}})
     with pytest.raises(LedgerError, match="could not be read"):
-        Book(store).load()
+        BatchLedger(store).load()
 
 
 def test_what_was_left_behind_stays_known() -> None:
-    book = Book(None)
-    book.put("a", Entry(record=record(1, handle=handle(1))))
-    book.put("a", book.get("a").left_behind(1))
-    assert book.task_ids == {handle(1).task_id}
-    again = Book(None)
-    again.load(book.carry())
-    assert again.task_ids == book.task_ids
+    ledger = BatchLedger(None)
+    ledger.put("a", ItemRecord(record=record(1, handle=handle(1))))
+    ledger.put("a", ledger.get("a").left_behind(1))
+    assert ledger.task_ids == {handle(1).task_id}
+    again = BatchLedger(None)
+    again.load(ledger.carry())
+    assert again.task_ids == ledger.task_ids
     assert again.get("a").tries == 1
 
 
 def test_an_entry_reopened_keeps_its_task() -> None:
-    entry = Entry(record=record(1, handle=handle(1)), tries=1, again_at=utc_now() + timedelta(hours=1))
+    entry = ItemRecord(record=record(1, handle=handle(1)), tries=1, again_at=utc_now() + timedelta(hours=1))
     lost = entry.with_error(WanTransportError("gone"), TaskStatus.UNKNOWN)
     assert lost.retryable
     assert not lost.is_in_flight
