@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wan.batch.settings import BatchSettings
+from airflow_provider_wan.client.costs import parse_max_cost, parse_unknown_price
 from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
 from airflow_provider_wan.worker.video import truth
 
@@ -41,6 +42,8 @@ def settings_of(operator: WanVideoBatchOperator) -> BatchSettings:
         poll_interval=max(LEAST_INTERVAL, interval),
         timeout=timeout,
         limit=operator.execution_timeout,
+        max_cost=parse_max_cost(operator.max_cost),
+        on_unknown_price=parse_unknown_price(operator.on_unknown_price),
         cancel_on_kill=operator.cancel_on_kill,
         cancel_on_timeout=operator.cancel_on_timeout,
         deferrable=operator.deferrable,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from airflow_provider_wan.client.costs import MaxCost
+
 
 @dataclass(frozen=True)
 class BatchSettings:
@@ -27,6 +29,8 @@ class BatchSettings:
     poll_interval: float
     timeout: timedelta
     limit: timedelta | None
+    max_cost: MaxCost | None
+    on_unknown_price: Literal["fail", "allow"]
     cancel_on_kill: bool
     cancel_on_timeout: bool
     deferrable: bool

@@ -122,7 +122,7 @@ class WanHook(BaseHook):
 
         :raises WanError: when no attempt brought a readable answer.
         """
-        return self.get_conn().get_task(TaskHandle.of(handle))
+        return self.priced(self.get_conn().get_task(TaskHandle.of(handle)))
 
     def estimate_cost(self, request: VideoRequest) -> CostEstimate | None:
         """Estimate what ``request`` will cost: by its documented rules, the vendor never bills more.
@@ -136,6 +136,16 @@ class WanHook(BaseHook):
             self.log.info("What the video costs is not known: %s", found)
             return None
         return found
+
+    def priced(self, task: VideoTask, request: VideoRequest | None = None) -> VideoTask:
+        """Return an ended task with its cost, where that is known.
+
+        :param request: of the task, where it is at hand: more vendors' tasks can be priced with it.
+        """
+        if not task.status.is_ended:
+            return task
+        cost = self.costs.cost_of(task, request)
+        return task.model_copy(update={"cost": cost}) if cost else task
 
     def list_tasks(
         self, since: datetime, until: datetime | None = None, model: str | None = None, mode: Mode | None = None
@@ -166,7 +176,7 @@ class WanHook(BaseHook):
         :raises WanError: when the vendor does not know the task, or not the key.
         """
         handle = TaskHandle.of(handle)
-        return self.finished(self.wait_for_ending(handle, utc_now() + _delta(timeout), poll_interval))
+        return self.priced(self.finished(self.wait_for_ending(handle, utc_now() + _delta(timeout), poll_interval)))
 
     def wait_for_ending(
         self,
@@ -217,7 +227,8 @@ class WanHook(BaseHook):
     async def aget_task(self, handle: TaskHandle | dict[str, Any]) -> VideoTask:
         """Query one task, with back-off."""
         async with await self.aget_conn() as client:
-            return await client.get_task(TaskHandle.of(handle))
+            task = await client.get_task(TaskHandle.of(handle))
+        return await asyncio.to_thread(self.priced, task)
 
     async def alist_tasks(
         self, since: datetime, until: datetime | None = None, model: str | None = None, mode: Mode | None = None
@@ -245,7 +256,7 @@ class WanHook(BaseHook):
         handle = TaskHandle.of(handle)
         ending = await self.await_ending(handle, utc_now() + _delta(timeout), poll_interval)
         await self.aget_account()
-        return self.finished(ending)
+        return await asyncio.to_thread(self.priced, self.finished(ending))
 
     async def await_ending(
         self,

@@ -64,6 +64,8 @@ class WanVideoOperator(BaseOperator):
     :param cancel_on_kill: cancel the task, where possible, when a person kills the Airflow task.
     :param cancel_on_timeout: cancel the task, where possible, at the deadline.
     :param store_to: object-storage URI to land the video at; the vendor's URL dies within a day.
+    :param max_cost: the most the video may cost, a number or ``"12.50 USD"``: above it nothing is sent.
+    :param on_unknown_price: with ``max_cost``, where no price is known: ``fail`` or ``allow``.
 
     :raises WanRequestError: when literal parameters break rules, already while the DAG is parsed.
     """
@@ -80,6 +82,8 @@ class WanVideoOperator(BaseOperator):
         "regenerate",
         "store_to",
         "poll_interval",
+        "max_cost",
+        "on_unknown_price",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"extra_body": "json", "prompt": "md"}
     operator_extra_links = (WanVideoLink(),)
@@ -113,6 +117,8 @@ class WanVideoOperator(BaseOperator):
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
         store_to: str | None = None,
+        max_cost: float | str | None = None,
+        on_unknown_price: Literal["fail", "allow"] = "fail",
         **kwargs: Any,
     ) -> None:
         # Each key of the result is also an XCom of its own, so that op.output["video_url"] works.
@@ -143,13 +149,15 @@ class WanVideoOperator(BaseOperator):
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self.store_to = store_to
+        self.max_cost = max_cost
+        self.on_unknown_price = on_unknown_price
         self.video_link: str | None = None
         self.link_is_pushed = False
         self.running: dict[str, Any] | None = None
 
     def _check_literals(self) -> None:
         """Check what is known while the DAG is parsed; every operator calls it at the end of its ``__init__``."""
-        settings = {name: getattr(self, name) for name in (*POLICIES, *SPANS)}
+        settings = {name: getattr(self, name) for name in (*POLICIES, *SPANS, "max_cost")}
         check_literals(self.mode, self.request_fields(), settings, is_strict=self.strict, task_id=self.task_id)
 
     def request_fields(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.sdk import BaseOperator
 
 from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
+from airflow_provider_wan.operators.parameters import check_settings
 
 if TYPE_CHECKING:
     from airflow_provider_wan.batch.run import BatchRun
@@ -28,6 +29,8 @@ class WanVideoBatchOperator(BaseOperator):
     :param fail_if: when the whole task fails in the end: ``any`` item failed, ``all`` did, or more than this
         fraction (0 to 1) did.
     :param item_retries: new tasks for an item whose task failed for a reason that may pass.
+    :param max_cost: the most that all items that are not paid yet may cost, a number or ``"12.50 USD"``: above it
+        nothing is sent.
     :param timeout: for each item from its submission, seconds or a timedelta.
 
     The other parameters are those of :class:`~airflow_provider_wan.operators.base.WanVideoOperator`. Returns counts,
@@ -46,6 +49,8 @@ class WanVideoBatchOperator(BaseOperator):
         "wan_conn_id",
         "regenerate",
         "poll_interval",
+        "max_cost",
+        "on_unknown_price",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"requests": "json", "defaults": "json"}
     ui_color = "#e7e3ff"
@@ -71,6 +76,8 @@ class WanVideoBatchOperator(BaseOperator):
         on_unknown_submission: Literal["fail", "resubmit"] = "fail",
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
+        max_cost: float | str | None = None,
+        on_unknown_price: Literal["fail", "allow"] = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -92,6 +99,8 @@ class WanVideoBatchOperator(BaseOperator):
         self.on_unknown_submission = on_unknown_submission
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
+        self.max_cost = max_cost
+        self.on_unknown_price = on_unknown_price
         self._running: BatchRun | None = None
         self._check()
 
@@ -107,6 +116,7 @@ class WanVideoBatchOperator(BaseOperator):
             wrong.append(
                 Violation("fail_if", "is 'any', 'all' or a fraction from 0 to 1", shorten(self.fail_if), hard=True)
             )
+        wrong += check_settings({name: getattr(self, name) for name in ("max_cost", "on_unknown_price")})
         if wrong:
             raise WanRequestError(violations=wrong)
 

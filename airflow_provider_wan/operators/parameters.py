@@ -14,7 +14,11 @@ from airflow_provider_wan.client.rules.request import violations_of
 from airflow_provider_wan.client.tasks import Mode
 
 WAN_2_7 = "wan2.7"
-POLICIES = {"on_changed_request": ("resubmit", "fail"), "on_unknown_submission": ("fail", "resubmit")}
+POLICIES = {
+    "on_changed_request": ("resubmit", "fail"),
+    "on_unknown_submission": ("fail", "resubmit"),
+    "on_unknown_price": ("fail", "allow"),
+}
 SPANS = ("poll_interval", "timeout")
 
 
@@ -45,7 +49,7 @@ def check_literals(
     :param settings: the operator's own parameters: policies, interval, time-out.
     :raises WanLiteralError: listing all violations.
     """
-    found = [*_of_request(mode, fields, is_strict), *_of_settings(settings)]
+    found = [*_of_request(mode, fields, is_strict), *check_settings(settings)]
     if found:
         rules = "a rule" if len(found) == 1 else f"{len(found)} rules"
         heading = f"Task {task_id!r} breaks {rules} as it is written in the DAG:"
@@ -76,14 +80,29 @@ def _depends(violation: Violation, open_fields: set[str]) -> bool:
     return not open_fields.isdisjoint(looked_at)
 
 
-def _of_settings(settings: Mapping[str, Any]) -> Iterator[Violation]:
+def check_settings(settings: Mapping[str, Any]) -> Iterator[Violation]:
+    """Yield what is wrong with an operator's own parameters, as far as they are literal."""
     for name, value in settings.items():
         if not is_literal(value):
             continue
         if name in POLICIES and value not in POLICIES[name]:
             yield Violation(name, f"is one of {', '.join(POLICIES[name])}", shorten(value), hard=True)
+        elif name == "max_cost":
+            yield from max_cost_violations(value)
         elif name in SPANS and not _seconds(value) > 0:
             yield Violation(name, "is a time longer than nothing", shorten(value), "give seconds", hard=True)
+
+
+def max_cost_violations(value: Any) -> Iterator[Violation]:
+    """Yield what is wrong with ``max_cost``."""
+    if value is None:
+        return
+    from airflow_provider_wan.client.costs.limit import parse_max_cost
+
+    try:
+        parse_max_cost(value)
+    except WanRequestError as error:
+        yield from error.violations
 
 
 def _seconds(value: Any) -> float:

@@ -111,10 +111,11 @@ class WanTaskSensor(BaseSensorOperator):
         from airflow_provider_wan.client.polling.endings import error_of
         from airflow_provider_wan.client.polling.watch import EndingStatus
         from airflow_provider_wan.client.tasks import result_of
+        from airflow_provider_wan.hooks.wan import WanHook
         from airflow_provider_wan.worker.failing import fail
 
         if ending.status is not EndingStatus.SUCCESS:
             fail(error_of(ending))
-        result = result_of(ending.task)
+        result = result_of(WanHook(self.wan_conn_id).priced(ending.task))
         WanVideoLink().show(self, context, result["video_url"])
         return result

@@ -188,7 +188,9 @@ class Execution:
         if obtained.stored is not None:
             task = obtained.task or VideoTask(task_id=handle.task_id, vendor=handle.vendor, mode=handle.mode)
             known = {"status": str(TaskStatus.SUCCEEDED)}
-            return self._hand_on(self._result(task, handle) | known | self._in_place(task, obtained.stored))
+            result = self._result(task, handle) | known | self._in_place(task, obtained.stored)
+            record = self._record()
+            return self._hand_on(result | {"cost": result["cost"] or (record.cost if record else None)})
         if obtained.task is not None and obtained.task.status is TaskStatus.SUCCEEDED:
             return self._finish(Ending(EndingStatus.SUCCESS, obtained.task))
         deadline = self._deadline(handle)
@@ -293,7 +295,8 @@ class Execution:
             result |= self._land(task, record)
         if record is not None and record.handle is not None and record.handle.task_id == task.task_id:
             stored = {name: result[name] for name in ("uri", "bytes", "sha256") if name in result}
-            self._keep(record.model_copy(update={"finished": True, "stored": stored or record.stored}))
+            update = {"finished": True, "stored": stored or record.stored, "cost": result["cost"] or record.cost}
+            self._keep(record.model_copy(update=update))
         return self._hand_on(result)
 
     def _keep(self, record: Record) -> None:
@@ -352,10 +355,11 @@ class Execution:
         return landed
 
     def _result(self, task: VideoTask, handle: TaskHandle | None) -> dict[str, Any]:
-        known = self._operator.known_of_request(self._context, self._operator.request_or_none(self._context))
+        request = self._operator.request_or_none(self._context)
+        known = self._operator.known_of_request(self._context, request)
         if handle is not None:
             known |= handle.to_dict()
-        return result_of(task, **known)
+        return result_of(self._hook.priced(task, request), **known)
 
     def _hand_on(self, result: dict[str, Any]) -> dict[str, Any]:
         self._show_link(result.get("video_url"))
@@ -366,7 +370,20 @@ class Execution:
         WanVideoLink().show(self._operator, self._context, url)
 
 
-ASSET_KEYS = ("task_id", "vendor", "model", "mode", "resolution", "ratio", "duration", "seed", "uri", "bytes", "sha256")
+ASSET_KEYS = (
+    "task_id",
+    "vendor",
+    "model",
+    "mode",
+    "resolution",
+    "ratio",
+    "duration",
+    "seed",
+    "cost",
+    "uri",
+    "bytes",
+    "sha256",
+)
 
 
 def tell_assets(operator: Any, context: Any, result: dict[str, Any]) -> None:

@@ -8,13 +8,14 @@ guessed and no currency is turned into another. Never here: files other than the
 from __future__ import annotations
 
 from airflow_provider_wan.client.costs.actual import Basis, Cost, cost_of, expected_cost, sum_costs
-from airflow_provider_wan.client.costs.estimate import CostEstimate, estimate, estimate_terms
+from airflow_provider_wan.client.costs.estimate import CostEstimate, estimate, estimate_terms, money
 from airflow_provider_wan.client.costs.limit import (
     MaxCost,
     Part,
     WanCostError,
     check_max_cost,
     parse_max_cost,
+    parse_unknown_price,
     sum_line,
 )
 from airflow_provider_wan.client.costs.prices import Price, Unit, read_prices
@@ -38,7 +39,9 @@ __all__ = [
     "estimate",
     "estimate_terms",
     "expected_cost",
+    "money",
     "parse_max_cost",
+    "parse_unknown_price",
     "read_prices",
     "shipped_prices",
     "sum_costs",

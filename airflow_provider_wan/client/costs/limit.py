@@ -7,13 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from airflow_provider_wan.client.costs.estimate import CostEstimate, money
 from airflow_provider_wan.client.costs.terms import NoPrice
 from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
 
-UNKNOWN_PRICE_POLICIES = ("fail", "allow")
+UnknownPrice = Literal["fail", "allow"]
 MOST_PARTS = 20
 _TEXT = re.compile(
     r"(?P<amount>[+-]?[\d.]+)\s*(?P<currency>[A-Za-z]{3})?|(?P<first>[A-Za-z]{3})\s*(?P<then>[+-]?[\d.]+)"
@@ -60,6 +60,18 @@ def parse_max_cost(value: Any, name: str = "max_cost") -> MaxCost | None:
     return MaxCost(amount, currency.upper() if currency else None)
 
 
+def parse_unknown_price(value: Any) -> UnknownPrice:
+    """Read ``on_unknown_price``.
+
+    :raises WanRequestError: for anything but ``fail`` and ``allow``.
+    """
+    if value not in get_args(UnknownPrice):
+        rule = f"is one of {', '.join(get_args(UnknownPrice))}"
+        raise WanRequestError(violations=[Violation("on_unknown_price", rule, shorten(value), hard=True)])
+    found: UnknownPrice = value
+    return found
+
+
 @dataclass(frozen=True)
 class Part:
     """One paid call that is about to be made, by the name that people know it by."""
@@ -68,9 +80,7 @@ class Part:
     estimate: CostEstimate | NoPrice
 
 
-def check_max_cost(
-    parts: Sequence[Part], limit: MaxCost | None, on_unknown_price: Literal["fail", "allow"] = "fail"
-) -> None:
+def check_max_cost(parts: Sequence[Part], limit: MaxCost | None, on_unknown_price: UnknownPrice = "fail") -> None:
     """Refuse paid calls that cost more than ``limit`` together.
 
     :param on_unknown_price: ``allow`` lets calls through whose price is not known, or is in another currency; the sum

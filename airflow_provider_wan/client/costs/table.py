@@ -23,14 +23,16 @@ class PriceTable:
 
     own: tuple[Price, ...] = ()
     shipped: tuple[Price, ...] = field(default_factory=shipped_prices)
+    _found: dict[PriceKey, Price | None] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def find(self, key: PriceKey) -> Price | None:
         """Return the row that fits ``key`` most closely; of equally close ones the first, own ones before shipped."""
-        for rows in (self.own, self.shipped):
-            fitting = [row for row in rows if row.fits(key)]
-            if fitting:
-                return max(fitting, key=lambda row: row.rank)
-        return None
+        # A batch asks ten thousand times for the same few.
+        if key not in self._found:
+            groups = ([row for row in rows if row.fits(key)] for rows in (self.own, self.shipped))
+            fitting = next(filter(None, groups), [])
+            self._found[key] = max(fitting, key=lambda row: row.rank, default=None)
+        return self._found[key]
 
     def why_none(self, key: PriceKey) -> str:
         """Say what is missing where ``find`` returns nothing."""
