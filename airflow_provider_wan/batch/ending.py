@@ -9,8 +9,7 @@ from airflow_provider_wan.batch.costs import cost_of_ending
 from airflow_provider_wan.batch.items import Item
 from airflow_provider_wan.batch.records import ItemRecord, Stop
 from airflow_provider_wan.client.errors import WanAuthError, WanBillingError, WanError
-from airflow_provider_wan.client.polling.endings import error_of
-from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.tasks import TaskStatus
 
 LOST = (EndingStatus.TIMEOUT, EndingStatus.ERROR)

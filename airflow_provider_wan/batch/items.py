@@ -12,7 +12,6 @@ from airflow_provider_wan.client.errors import Violation, WanRequestError
 from airflow_provider_wan.client.requests import REQUEST_TYPES, VideoRequest, build_request
 from airflow_provider_wan.client.tasks import Mode
 from airflow_provider_wan.client.vendors.base import Vendor
-from airflow_provider_wan.client.vendors.checking import check
 
 MOST_REPORTED = 50
 ITEM_FIELDS = ("id", "mode", "store_to")
@@ -66,7 +65,7 @@ def build_items(
         name = _name(row, index)
         try:
             request = _request(row, defaults)
-            found = check(request, vendor).warnings if is_checking else ()
+            found = vendor.check(request).warnings if is_checking else ()
         except WanRequestError as error:
             wrong += [replace(item, field=f"row {name}: {item.field}") for item in error.violations]
             continue

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wan.batch.settings import BatchSettings
 from airflow_provider_wan.client.costs import parse_max_cost, parse_unknown_price
-from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
+from airflow_provider_wan.client.errors import Violation, WanRequestError
+from airflow_provider_wan.client.urls import shorten
 from airflow_provider_wan.worker.video import truth
 
 if TYPE_CHECKING:

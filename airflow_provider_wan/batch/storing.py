@@ -10,8 +10,8 @@ from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.items import Item
 from airflow_provider_wan.batch.records import GONE_CODE, ItemRecord
 from airflow_provider_wan.batch.targets import Holders
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanError
-from airflow_provider_wan.client.exchange import Account
 from airflow_provider_wan.client.tasks import TaskStatus, VideoTask, utc_now
 
 THREADS = 4

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from airflow_provider_wan.batch.items import build_items
 from airflow_provider_wan.batch.rows import read_rows
 from airflow_provider_wan.cli.output import say, show, show_footnotes
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.costs import (
     CostEstimate,
     Part,
@@ -24,8 +25,8 @@ from airflow_provider_wan.client.costs import (
     sum_line,
 )
 from airflow_provider_wan.client.costs.limit import sums_of
-from airflow_provider_wan.client.errors import Violation, WanError, WanRequestError, shorten
-from airflow_provider_wan.client.exchange import Account
+from airflow_provider_wan.client.errors import Violation, WanError, WanRequestError
+from airflow_provider_wan.client.urls import shorten
 from airflow_provider_wan.client.vendors import DEFAULT_VENDOR, VENDOR_NAMES, vendor_of
 from airflow_provider_wan.hooks.costs import AccountCosts
 

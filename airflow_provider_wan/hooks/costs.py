@@ -6,6 +6,7 @@ import logging
 from functools import cached_property
 from typing import Any
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.costs import (
     CostEstimate,
     NoPrice,
@@ -18,10 +19,10 @@ from airflow_provider_wan.client.costs import (
     read_prices,
     terms_of,
 )
-from airflow_provider_wan.client.errors import Violation, WanError, WanRequestError, shorten
-from airflow_provider_wan.client.exchange import Account
+from airflow_provider_wan.client.errors import Violation, WanError, WanRequestError
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import VideoTask
+from airflow_provider_wan.client.urls import shorten
 from airflow_provider_wan.client.vendors import VENDOR_NAMES, vendor_of
 from airflow_provider_wan.client.vendors.dashscope.vendor import REGIONS
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import Violation, WanError, WanRequestError
-from airflow_provider_wan.client.exchange import Account
 from airflow_provider_wan.client.polling.poller import Poller, shared_poller
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, Watch
 from airflow_provider_wan.client.recovery.search import Clue, Sought
@@ -324,7 +324,7 @@ class WanHook(BaseHook):
 
     def error_of(self, ending: Ending) -> WanError:
         """Return the error that an ending without a video means."""
-        from airflow_provider_wan.client.polling.endings import error_of
+        from airflow_provider_wan.client.polling.watch import error_of
 
         return error_of(ending)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
+from airflow_provider_wan.client.errors import Violation, WanRequestError
+from airflow_provider_wan.client.urls import shorten
 from airflow_provider_wan.operators.parameters import check_settings
 
 if TYPE_CHECKING:

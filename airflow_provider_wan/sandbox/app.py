@@ -10,20 +10,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
-from airflow_provider_wan.sandbox.answers import KeepTransport
-from airflow_provider_wan.sandbox.clock import Clock
-from airflow_provider_wan.sandbox.control import Control
-from airflow_provider_wan.sandbox.desk import Desk, Vendor
-from airflow_provider_wan.sandbox.files import Files
-from airflow_provider_wan.sandbox.media_shelf import MediaShelf
-from airflow_provider_wan.sandbox.renderer import Renderer
+from airflow_provider_wan.sandbox.front.answers import KeepTransport
+from airflow_provider_wan.sandbox.front.control import Control
+from airflow_provider_wan.sandbox.front.gateway import Gateway, VendorApi
+from airflow_provider_wan.sandbox.front.result_host import ResultHost
+from airflow_provider_wan.sandbox.front.uploads import UploadStore
+from airflow_provider_wan.sandbox.front.webhooks import Webhooks
 from airflow_provider_wan.sandbox.settings import Settings
-from airflow_provider_wan.sandbox.vendors.dashscope import DashScope
-from airflow_provider_wan.sandbox.vendors.freepik import Freepik
-from airflow_provider_wan.sandbox.vendors.gccai import Gccai
-from airflow_provider_wan.sandbox.vendors.powertokens import PowerTokens
-from airflow_provider_wan.sandbox.webhooks import Webhooks
-from airflow_provider_wan.sandbox.world import World
+from airflow_provider_wan.sandbox.vendors.dashscope.api import DashScopeApi
+from airflow_provider_wan.sandbox.vendors.freepik.api import FreepikApi
+from airflow_provider_wan.sandbox.vendors.gccai.api import GccaiApi
+from airflow_provider_wan.sandbox.vendors.powertokens.api import PowerTokensApi
+from airflow_provider_wan.sandbox.video.renderer import Renderer
+from airflow_provider_wan.sandbox.world.clock import Clock
+from airflow_provider_wan.sandbox.world.world import World
 
 
 class SandboxApp:
@@ -33,16 +33,16 @@ class SandboxApp:
         self.settings = settings
         self._initial = settings.model_dump() | {"webhook_secret": settings.webhook_secret}
         self.world = World(settings, clock)
-        self.desk = Desk(self.world, base_url)
-        self.shelf = MediaShelf(self.world)
+        self.gateway = Gateway(self.world, base_url)
+        self.uploads = UploadStore(self.world)
         self.renderer = Renderer(settings)
-        self.files = Files(self.desk, self.renderer, self.shelf)
+        self.result_host = ResultHost(self.gateway, self.renderer, self.uploads)
         self.control = Control(self.world, self.reset, self.configure)
-        freepik = Freepik(self.desk, self.shelf, self.files)
-        self.vendors: list[Vendor] = [
-            DashScope(self.desk, self.shelf, self.files),
-            Gccai(self.desk, self.shelf, self.files),
-            PowerTokens(self.desk, self.shelf, self.files),
+        freepik = FreepikApi(self.gateway, self.uploads, self.result_host)
+        self.vendors: list[VendorApi] = [
+            DashScopeApi(self.gateway, self.uploads, self.result_host),
+            GccaiApi(self.gateway, self.uploads, self.result_host),
+            PowerTokensApi(self.gateway, self.uploads, self.result_host),
             freepik,
         ]
         self.webhooks = Webhooks(self.world, freepik.shape)
@@ -50,7 +50,7 @@ class SandboxApp:
 
     def asgi(self) -> ASGIApp:
         """Return the ASGI application."""
-        routes = [*self.control.routes(), *self.files.routes()]
+        routes = [*self.control.routes(), *self.result_host.routes()]
         for vendor in self.vendors:
             routes += vendor.routes()
 
@@ -62,14 +62,14 @@ class SandboxApp:
         """Change settings at once; raises pydantic's ``ValidationError`` and then changes nothing."""
         self.settings.change(changes)
         if "outage" in changes:
-            self.desk.faults.start_outage(self.settings.outage)
+            self.gateway.faults.start_outage(self.settings.outage)
 
     def reset(self) -> None:
-        """Forget tasks, books, uploads and files, and return to the settings of the start."""
+        """Forget tasks, the ledger, uploads and files, and return to the settings of the start."""
         self.settings.change(self._initial)
         self.world.clear()
-        self.desk.clear()
-        self.shelf.clear()
+        self.gateway.clear()
+        self.uploads.clear()
         self.webhooks.clear()
         for vendor in self.vendors:
             vendor.clear()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_serializer, field_validator
 
-Call = Literal["submit", "query", "list", "cancel", "download", "upload", "models"]
+CallKind = Literal["submit", "query", "list", "cancel", "download", "upload", "models"]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
 
@@ -36,7 +36,7 @@ class FailNext(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    call: Call
+    call: CallKind
     status: int = Field(ge=200, le=599)
     times: int = Field(default=1, ge=0)
     vendor: str | None = None
@@ -66,7 +66,8 @@ class Settings(BaseModel):
     answer_delay: Seconds = 0.0
     page_size_max: int = Field(default=100, ge=1)
     utc_offset_hours: float = 8.0
-    late_validation: bool = False
+    late_validation: bool = True
+    late_validation_seconds: Seconds = 0.1
     strict_fields: bool = False
     api_keys: list[str] = Field(default_factory=list)
 
@@ -81,10 +82,10 @@ class Settings(BaseModel):
     drop_answer_rate: Rate = 0.0
     drop_next_answers: int = Field(default=0, ge=0)
     drop_before_rate: Rate = 0.0
-    error_rates: dict[Call, dict[int, Rate]] = Field(default_factory=dict)
+    error_rates: dict[CallKind, dict[int, Rate]] = Field(default_factory=dict)
     error_after_create_rate: Rate = 0.0
     fail_next: list[FailNext] = Field(default_factory=list)
-    malformed_rate: dict[Call, Rate] = Field(default_factory=dict)
+    malformed_rate: dict[CallKind, Rate] = Field(default_factory=dict)
     task_failure_rate: Rate = 0.0
     task_failure_code: str = "InternalError"
     outage: Seconds = 0.0

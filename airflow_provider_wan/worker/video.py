@@ -9,13 +9,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_wan.client.errors import WanError, WanQuotaError
-from airflow_provider_wan.client.polling.endings import error_of
-from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, result_of, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
-from airflow_provider_wan.client.vendors.checking import check
 from airflow_provider_wan.durable.attempt import (
     Clue,
     ComeBack,
@@ -106,7 +104,7 @@ class Execution:
     @cached_property
     def _request(self) -> VideoRequest:
         request = self._operator.build_request(self._context)
-        checked = check(request, self._hook.vendor)
+        checked = self._hook.vendor.check(request)
         for warning in checked.warnings:
             self._log.warning("%s", warning)
         return request

@@ -18,9 +18,9 @@ from airflow_provider_wan.operators import wan
 from airflow_provider_wan.operators.base import WanVideoOperator
 from airflow_provider_wan.operators.batch import WanVideoBatchOperator
 from airflow_provider_wan.sandbox.__main__ import parser as sandbox_parser
-from airflow_provider_wan.sandbox.control import CHANGES
-from airflow_provider_wan.sandbox.directives import NAMES
+from airflow_provider_wan.sandbox.front.control import CHANGES
 from airflow_provider_wan.sandbox.settings import Settings
+from airflow_provider_wan.sandbox.world.directives import NAMES
 from airflow_provider_wan.sensors.wan import WanTaskSensor
 from airflow_provider_wan.transfers.wan_to_object_storage import WanVideoToObjectStorageOperator
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from airflow_provider_wan.client.exchange import Account
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.requests import TextToVideoRequest, VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle
 from airflow_provider_wan.client.transport.client import WanClient

@@ -24,7 +24,7 @@ from airflow_provider_wan.client.tasks import TaskStatus, utc_now
 from airflow_provider_wan.client.transport.client import WanClient
 from airflow_provider_wan.durable.attempt import Clue, ComeBack, Knowledge, Obtained, Policies, Timing
 from airflow_provider_wan.sandbox import Sandbox
-from airflow_provider_wan.sandbox.clock import Clock
+from airflow_provider_wan.sandbox.world.clock import Clock
 
 from .conftest import KEY, QUICK, Attempts, MakeAttempts
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_provider_wan.sandbox.webhooks import is_loopback, signature
+from airflow_provider_wan.sandbox.front.webhooks import is_loopback, signature
 
 from .conftest import Wire, probe
 

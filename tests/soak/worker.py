@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_wan.client.errors import WanError, WanQuotaError
-from airflow_provider_wan.client.polling.endings import error_of
-from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.requests import TextToVideoRequest
 from airflow_provider_wan.client.tasks import TaskStatus, VideoTask
 from airflow_provider_wan.client.transport.flows import Patience

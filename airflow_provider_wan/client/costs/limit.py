@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args
 
 from airflow_provider_wan.client.costs.estimate import CostEstimate, money
 from airflow_provider_wan.client.costs.terms import NoPrice
-from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
+from airflow_provider_wan.client.errors import Violation, WanRequestError
+from airflow_provider_wan.client.urls import shorten
 
 UnknownPrice = Literal["fail", "allow"]
 MOST_PARTS = 20

@@ -12,7 +12,8 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
-from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
+from airflow_provider_wan.client.errors import Violation, WanRequestError
+from airflow_provider_wan.client.urls import shorten
 
 ANY = "*"
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
