@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_provider_wan.batch.records import BatchRecord, ItemRecord
-from airflow_provider_wan.durable.attempt import Ledger, LedgerError, Record, StateStore
+from airflow_provider_wan.durable import Ledger, LedgerError, Record, StateStore
 
 log = logging.getLogger(__name__)
 

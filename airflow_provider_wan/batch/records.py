@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
-from airflow_provider_wan.durable.attempt import Record
+from airflow_provider_wan.durable import Record
 
 FORMER_KEPT = 5
 MESSAGE_LIMIT = 500

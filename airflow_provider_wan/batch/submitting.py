@@ -19,7 +19,7 @@ from airflow_provider_wan.client.errors import (
 )
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
-from airflow_provider_wan.durable.attempt import ComeBack, Knowledge, LedgerError, Policies, Submitter, Timing
+from airflow_provider_wan.durable import Attempt, ComeBack, Knowledge, LedgerError, PaidCall, Policies, Timing
 from airflow_provider_wan.hooks.wan import WanHook
 
 SUBMIT_PATIENCE = Patience(throttled=5.0)
@@ -97,7 +97,7 @@ class Submitting:
         self._next_at = time.monotonic() + 1.0 / self._hook.account.submits_per_second
         batch = self._batch
         try:
-            obtained = self._submitter(item).obtain()
+            obtained = self._attempt(item).obtain()
         except LedgerError:
             raise
         except (WanQuotaError, WanTransportError) as error:
@@ -128,22 +128,24 @@ class Submitting:
         again_at = utc_now() + timedelta(seconds=come_back.seconds)
         self._batch.change(item, again_at=again_at, looking_since=since)
 
-    def _submitter(self, item: Item) -> Submitter:
+    def _attempt(self, item: Item) -> Attempt:
         batch, settings = self._batch, self._batch.settings
-        return Submitter(
-            client=self._hook.get_conn(),
-            ledger=batch.ledger.of_item(item.key),
+        return Attempt(
+            call=PaidCall(
+                client=self._hook.get_conn(),
+                ledger=batch.ledger.of_item(item.key),
+                request=item.request,
+                account_name=settings.wan_conn_id,
+                patience=SUBMIT_PATIENCE,
+                asks_first=self._is_shaken,
+                log=batch.log,
+            ),
             policies=Policies(on_unknown_submission=settings.on_unknown_submission),
-            request=item.request,
-            account_name=settings.wan_conn_id,
             give_up=settings.timeout,
             since=batch.entry(item).looking_since or utc_now(),
-            patience=SUBMIT_PATIENCE,
             timing=TIMING,
             others=batch.ledger.task_ids,
             known=self._known,
-            asks_first=self._is_shaken,
-            log=batch.log,
         )
 
     # -- what is in the way ---------------------------------------------------------------------------

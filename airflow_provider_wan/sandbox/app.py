@@ -1,13 +1,14 @@
-"""Puts the four vendors, the result host and the control API on one port."""
+"""Puts the vendors, the result host and the control API on one port."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from airflow_provider_wan.sandbox.front.answers import KeepTransport
@@ -20,10 +21,13 @@ from airflow_provider_wan.sandbox.settings import Settings
 from airflow_provider_wan.sandbox.vendors.dashscope.api import DashScopeApi
 from airflow_provider_wan.sandbox.vendors.freepik.api import FreepikApi
 from airflow_provider_wan.sandbox.vendors.gccai.api import GccaiApi
+from airflow_provider_wan.sandbox.vendors.openai_videos.api import OpenAiVideosApi
 from airflow_provider_wan.sandbox.vendors.powertokens.api import PowerTokensApi
 from airflow_provider_wan.sandbox.video.renderer import Renderer
 from airflow_provider_wan.sandbox.world.clock import Clock
 from airflow_provider_wan.sandbox.world.world import World
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class SandboxApp:
@@ -38,13 +42,12 @@ class SandboxApp:
         self.renderer = Renderer(settings)
         self.result_host = ResultHost(self.gateway, self.renderer, self.uploads)
         self.control = Control(self.world, self.reset, self.configure)
-        freepik = FreepikApi(self.gateway, self.uploads, self.result_host)
+        shared = (self.gateway, self.uploads, self.result_host)
+        freepik = FreepikApi(*shared)
+        self._powertokens, self._openai = PowerTokensApi(*shared), OpenAiVideosApi(*shared)
         self.vendors: list[VendorApi] = [
-            DashScopeApi(self.gateway, self.uploads, self.result_host),
-            GccaiApi(self.gateway, self.uploads, self.result_host),
-            PowerTokensApi(self.gateway, self.uploads, self.result_host),
-            freepik,
-        ]
+            DashScopeApi(*shared), GccaiApi(*shared), self._powertokens, freepik, self._openai,
+        ]  # fmt: skip
         self.webhooks = Webhooks(self.world, freepik.shape)
         self.world.on_change = self.webhooks.changed
 
@@ -52,11 +55,26 @@ class SandboxApp:
         """Return the ASGI application."""
         routes = [*self.control.routes(), *self.result_host.routes()]
         for vendor in self.vendors:
-            routes += vendor.routes()
-
+            routes += vendor.routes() if vendor is not self._powertokens else self._v1_videos()
         app = Starlette(routes=routes, exception_handlers={404: _not_found})
         app.router.redirect_slashes = False
         return KeepTransport(app)
+
+    def _v1_videos(self) -> list[Route]:
+        """Return the paths that two vendors have: the settings say at each call whose they are."""
+        others = {(route.path, *sorted(route.methods or ())): route for route in self._openai.routes("")}
+        routes = []
+        for route in self._powertokens.routes():
+            other = others.pop((route.path, *sorted(route.methods or ())))
+            endpoint = self._either(route.endpoint, other.endpoint)
+            routes.append(Route(route.path, endpoint, methods=list(route.methods or ())))
+        return [*routes, *others.values()]
+
+    def _either(self, powertokens: Endpoint, openai: Endpoint) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            return await (openai if self.settings.v1_videos == "openai" else powertokens)(request)
+
+        return endpoint
 
     def configure(self, changes: dict[str, Any]) -> None:
         """Change settings at once; raises pydantic's ``ValidationError`` and then changes nothing."""

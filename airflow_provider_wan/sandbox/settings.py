@@ -58,6 +58,7 @@ class Settings(BaseModel):
     queue_limit: int = Field(default=500, ge=0)
     expire_after: Seconds = 86_400.0
     input_video_seconds: Seconds = 5.0
+    billing_region: Literal["cn-beijing", "ap-southeast-1"] = "ap-southeast-1"
     seed: int = 0
 
     # What the API allows
@@ -75,7 +76,13 @@ class Settings(BaseModel):
     render: Literal["full", "small"] = "full"
     powertokens_url: Literal["content", "file"] = "content"
     powertokens_content: Literal["redirect", "stream"] = "redirect"
+    powertokens_words: Literal["openai", "new-api"] = "openai"
     freepik_failure_reason: bool = True
+    freepik_generated: Literal["strings", "objects"] = "strings"
+    v1_videos: Literal["powertokens", "openai"] = "powertokens"
+    openai_key: Literal["required", "optional"] = "required"
+    openai_content: Literal["redirect", "stream"] = "stream"
+    openai_bodies: Literal["both", "multipart", "json"] = "both"
     webhook_secret: str = "sandbox-webhook-secret"  # noqa: S105 - documented value of a local test server
 
     # Faults

@@ -14,15 +14,16 @@ from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, result_of, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
-from airflow_provider_wan.durable.attempt import (
+from airflow_provider_wan.durable import (
+    Attempt,
     Clue,
     ComeBack,
     Knowledge,
     Ledger,
     Obtained,
+    PaidCall,
     Policies,
     Record,
-    Submitter,
 )
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
@@ -65,7 +66,7 @@ class Execution:
             self._since = datetime.fromisoformat(event["since"])
             self._carried = event.get("record")
             self._clue = Clue.of(event["clue"]) if event.get("clue") else None
-        return self._begin(lambda: self._submitter().obtain())
+        return self._begin(lambda: self._attempt().obtain())
 
     def _begin(self, obtain: Callable[[], Obtained | ComeBack]) -> Any:
         while True:
@@ -83,7 +84,7 @@ class Execution:
             if isinstance(found, Obtained):
                 return self._go_on(found)
             self._pause(found, refusal)
-            obtain = self._submitter().obtain
+            obtain = self._attempt().obtain
 
     def resume(self, event: dict[str, Any]) -> Any:
         """Take the trigger's event; return the result."""
@@ -120,29 +121,31 @@ class Execution:
             )
         return Ledger(store, carried=self._carried)
 
-    def _submitter(self) -> Submitter:
+    def _attempt(self) -> Attempt:
         operator, ti = self._operator, self._context["ti"]
         clue, self._clue = self._clue, None
-        return Submitter(
-            client=self._hook.get_conn(),
-            ledger=self._ledger,
+        return Attempt(
+            call=PaidCall(
+                client=self._hook.get_conn(),
+                ledger=self._ledger,
+                request=self._request,
+                account_name=operator.wan_conn_id,
+                series=str(getattr(ti, "max_tries", "")),
+                patience=Patience(throttled=SUBMIT_SECONDS_ON_WORKER),
+                log=self._log,
+            ),
             policies=Policies(
                 regenerate=truth("regenerate", operator.regenerate),
                 on_changed_request=operator.on_changed_request,
                 on_unknown_submission=operator.on_unknown_submission,
             ),
-            request=self._request,
-            account_name=operator.wan_conn_id,
-            series=str(getattr(ti, "max_tries", "")),
             is_alive=self._is_alive,
             is_stored=self._is_stored,
             give_up=self._timeout,
             since=self._since,
-            patience=Patience(throttled=SUBMIT_SECONDS_ON_WORKER),
             can_search_elsewhere=operator.deferrable,
             clue=clue,
             known=self._known,
-            log=self._log,
         )
 
     def _is_alive(self, task: VideoTask) -> bool:
@@ -263,7 +266,7 @@ class Execution:
                 "a new one is submitted",
                 ending.task.task_id,
             )
-            return self._begin(lambda: self._submitter().resubmit())
+            return self._begin(lambda: self._attempt().resubmit())
         return fail(error_of(ending))
 
     def _was_adopted(self, task: VideoTask) -> bool:

@@ -12,7 +12,7 @@ from airflow_provider_wan.batch.ledger import BatchLedger
 from airflow_provider_wan.batch.records import ItemRecord
 from airflow_provider_wan.client.errors import WanTransportError
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, utc_now
-from airflow_provider_wan.durable.attempt import LedgerError, Record
+from airflow_provider_wan.durable import LedgerError, Record
 
 from .rounds import CountingStore
 

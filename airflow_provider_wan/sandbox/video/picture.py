@@ -49,6 +49,12 @@ def _near(tier: str, wide: int, high: int) -> Size:
     return max(width, 64), max(height, 64)
 
 
+def tier_of(size: Size) -> str:
+    """Return the tier whose pixel count is nearest."""
+    area = size[0] * size[1]
+    return min(_AREA, key=lambda tier: abs(_AREA[tier] - area))
+
+
 def ratio_of(size: Size) -> str:
     """Return the named ratio of a pixel size, or the reduced fraction when no table names it."""
     for (_, ratio), pixels in PIXELS.items():

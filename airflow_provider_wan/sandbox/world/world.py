@@ -46,7 +46,7 @@ class World:
 
     def clear(self) -> None:
         """Forget everything that happened; the settings stay."""
-        self.billing = Billing()
+        self.billing = Billing(self.settings)
         self.tasks: dict[str, Task] = {}
         self.occasions: Counter[Hashable] = Counter()
         self._by_account: dict[tuple[str, ...], list[Task]] = defaultdict(list)

@@ -125,20 +125,28 @@ class FreepikApi(VendorApi):
         shape: dict[str, Any] = {
             "task_id": task.id,
             "status": self.status_word(WORDS[task.status], over=task.over),
-            "generated": [self._result_host.url(task)] if done else [],
+            "generated": [self._generated(task)] if done else [],
         }
         if task.status is Status.FAILED and task.failure is not None and self.settings.freepik_failure_reason:
             shape["error"] = f"{task.failure.code}: {task.failure.message}"
         return shape
 
+    def _generated(self, task: Task) -> str | dict[str, str]:
+        url = self._result_host.url(task)
+        return url if self.settings.freepik_generated == "strings" else {"url": url, "content_type": "video/mp4"}
+
     def _list(self, call: ApiCall) -> Reply:
         mode, model = self._path(call)
+        page, size = call.request.query_params.get("page", "1"), self.settings.page_size_max
+        if not page.isdecimal() or int(page) < 1:
+            raise Refusal(400, None, "Parameter 'page' is not valid")
         _, tasks = self.world.page(
             self.name,
             call.account,
             model=model,
             keep=lambda task: task.order.mode == mode,
-            take=self.settings.page_size_max,
+            skip=(int(page) - 1) * size,
+            take=size,
         )
         rows = [{"task_id": task.id, "status": self.shape(task)["status"]} for task in tasks]
         return Reply(200, {"data": rows})

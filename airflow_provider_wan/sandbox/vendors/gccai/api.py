@@ -14,12 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_provider_wan.sandbox.front.answers import Refusal, Reply
 from airflow_provider_wan.sandbox.front.gateway import ApiCall, Gateway, VendorApi, bearer
 from airflow_provider_wan.sandbox.front.result_host import ResultHost
 from airflow_provider_wan.sandbox.front.uploads import UploadStore
+from airflow_provider_wan.sandbox.vendors.gccai import catalogue
 from airflow_provider_wan.sandbox.vendors.gccai.bodies import Bodies
 from airflow_provider_wan.sandbox.world.tasks import Status, Task, TaskFailure
 
@@ -42,6 +44,8 @@ ERRORS = {
     413: ("invalid_request_error", "file_too_large"), 422: ("invalid_request_error", "invalid_parameter"),
     429: ("rate_limit_error", "rate_limit_exceeded"),
 }  # fmt: skip
+# Assumed: no source says what a credit is worth.
+CREDITS_PER_DOLLAR = 100
 _KEY = re.compile(r"[\x21-\x7e]{1,191}")
 _LETTERS = string.ascii_uppercase + string.digits
 
@@ -68,7 +72,13 @@ class GccaiApi(VendorApi):
             route("/v1/tasks/{task_id}", "GET", "query", self._query),
             route("/v1/uploads/images", "POST", "upload", self._upload),
             # PowerTokens has the same path; a client of either only asks whether its key is good.
-            route("/v1/models", "GET", "models", self._models),
+            route("/v1/models", "GET", "models", lambda call: Reply(200, catalogue.models())),
+            route("/v1/model-schema", "GET", "models", self._schema),
+            route("/v1/model-docs", "GET", "models", self._docs),
+            route("/v1/balance", "GET", "models", self._balance),
+            route("/v1/user/balance", "GET", "models", self._balance),
+            # The only path that wants no key.
+            Route("/api/pricing/model", self._prices, methods=["GET"]),
         ]
 
     def clear(self) -> None:
@@ -145,7 +155,8 @@ class GccaiApi(VendorApi):
             data["actual_time"] = math.ceil(task.ended - task.created)
         if task.status is Status.SUCCEEDED:
             video = {"url": [self._result_host.url(task)], "expires_at": self._result_host.expires(task)}
-            data["result"] = {"videos": [video]}
+            data |= {"result": {"videos": [video]}, "cost": self._cost(task)}
+            data["credits_cost"] = round(data["cost"] * CREDITS_PER_DOLLAR, 6)
         if task.status is Status.FAILED and task.failure is not None:
             data["error"] = _error(task.failure)
         return data
@@ -175,10 +186,27 @@ class GccaiApi(VendorApi):
         }
         return Reply(200, body)
 
-    def _models(self, call: ApiCall) -> Reply:
-        names = ("wan2.7", "wan2.7-r2v", "wan2.7-videoedit", "wan2.7-t2v", "wan2.7-i2v", "wan3.0-video")
-        data = [{"id": name, "object": "model", "created": 1775174400, "owned_by": "alibaba"} for name in names]
-        return Reply(200, {"object": "list", "data": data})
+    def _schema(self, call: ApiCall) -> Reply:
+        query = call.request.query_params
+        return Reply(200, catalogue.schema(query.get("model"), query.get("operation")))
+
+    def _docs(self, call: ApiCall) -> Reply:
+        return Reply(200, catalogue.docs(call.request.query_params.get("model"), self.world.now()))
+
+    def _balance(self, call: ApiCall) -> Reply:
+        """Return what the account has spent here of a hundred dollars."""
+        spent = sum(self._cost(task) for task in self.world.all_tasks() if task.account == call.account)
+        return Reply(200, {"success": True, "remain_balance": round(100 - spent, 6), "used_balance": round(spent, 6)})
+
+    async def _prices(self, request: Request) -> Response:
+        try:
+            return Reply(200, catalogue.prices(request.query_params.get("model"))).response()
+        except Refusal as refusal:
+            return self.refuse(refusal, secrets.token_hex(8)).response()
+
+    def _cost(self, task: Task) -> float:
+        amount = self.world.billing.amount(task) if task.vendor == self.name else None
+        return 0.0 if amount is None else float(round(amount[0], 6))
 
 
 def _error(failure: TaskFailure) -> dict[str, Any]:

@@ -129,7 +129,9 @@ class Bodies:
             raise self._top.wrong("size", "is not a known ratio")
         moving = any(self._raw.get(name) for name in ("image_urls", "image_with_roles", "video_urls"))
         mode = "image_to_video" if moving else "text_to_video"
-        return self._made(mode, model, prompt, tier, ratio, seconds)
+        clips = self._top.items("video_urls") if model.startswith("wan3.0") else []
+        read = sum(self._uploads.seconds(str(url)) for url in clips)
+        return self._made(mode, model, prompt, tier, ratio, seconds, read=read)
 
     def _roles(self, roles: tuple[str, ...], default: str, *, voices: bool = False) -> list[tuple[str, str]]:
         found = []

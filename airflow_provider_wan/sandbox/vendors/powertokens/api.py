@@ -1,26 +1,19 @@
 """PowerTokens: OpenAI-style video tasks, seconds as strings, ``size`` means the tier, content behind the key.
 
-Follows docs.powertokens.ai/en/zmodelVideo/ali; the query shape is that of the gateway's sibling pages.
+Follows docs.powertokens.ai/en/zmodelVideo/ali; the query shape is that of the gateway's sibling pages, the errors and
+the older words are those of the new-api family, which it appears to be a build of.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
 
-from airflow_provider_wan.sandbox.front.answers import HangUp, Refusal, Reply
-from airflow_provider_wan.sandbox.front.gateway import ApiCall, Gateway, VendorApi, bearer
-from airflow_provider_wan.sandbox.front.result_host import ResultHost
-from airflow_provider_wan.sandbox.front.uploads import UploadStore
-from airflow_provider_wan.sandbox.settings import fingerprint
+from airflow_provider_wan.sandbox.front.answers import Refusal, Reply
 from airflow_provider_wan.sandbox.vendors.powertokens.bodies import Bodies
-from airflow_provider_wan.sandbox.world.tasks import Status, Task
+from airflow_provider_wan.sandbox.vendors.videos_api import VideosApi, bearer_or
+from airflow_provider_wan.sandbox.world.tasks import Order, Status, Task
 
 WORDS = {
     Status.PENDING: "queued",
@@ -30,40 +23,28 @@ WORDS = {
     # The gateway has no word of its own for a task that was cancelled upstream.
     Status.CANCELED: "failed",
 }
+NEW_API_WORDS = {
+    Status.PENDING: "QUEUED",
+    Status.RUNNING: "IN_PROGRESS",
+    Status.SUCCEEDED: "SUCCESS",
+    Status.FAILED: "FAILURE",
+    Status.CANCELED: "FAILURE",
+}
 CODES = {
-    400: "invalid_request", 402: "insufficient_user_quota", 403: "access_denied", 404: "task_not_exist",
-    413: "request_too_large", 429: "rate_limit_exceeded",
+    400: "invalid_request", 402: "insufficient_user_quota", 403: "access_denied", 413: "request_too_large",
+    429: "rate_limit_exceeded",
 }  # fmt: skip
 
 
-class PowerTokensApi(VendorApi):
-    """``/v1/videos``, ``/v1/videos/{id}``, ``/v1/videos/{id}/content``."""
+class PowerTokensApi(VideosApi):
+    """A gateway before DashScope."""
 
     name = "powertokens"
-
-    def __init__(self, gateway: Gateway, uploads: UploadStore, result_host: ResultHost) -> None:
-        super().__init__(gateway)
-        self._uploads = uploads
-        self._result_host = result_host
-
-    def routes(self) -> list[Route]:
-        """Return the vendor's paths."""
-
-        def route(path: str, method: str, kind: str, handler: Callable[[ApiCall], Any]) -> Route:
-            return Route(path, self.gateway.endpoint(self, kind, handler), methods=[method])
-
-        return [
-            route("/v1/videos", "POST", "submit", self._submit),
-            route("/v1/videos/{task_id}", "GET", "query", self._query),
-            Route("/v1/videos/{task_id}/content", self._content, methods=["GET"]),
-        ]
+    task_prefix = "task_"
 
     def key_of(self, request: Request) -> str:
         """Return the Bearer key."""
-        key = bearer(request)
-        if key is None:
-            raise Refusal(401, None, "No token provided")
-        return key
+        return bearer_or(request, "No token provided")
 
     def bad_key(self) -> Refusal:
         """Return the no to a wrong key."""
@@ -73,6 +54,10 @@ class PowerTokensApi(VendorApi):
         """Return the no to an empty account."""
         return Refusal(402, None, "user quota is not enough")
 
+    def no_such_task(self) -> Refusal:
+        """Return the no to an unknown id."""
+        return Refusal(400, "task_not_exist", "task_not_exist")
+
     def refuse(self, refusal: Refusal, request_id: str) -> Reply:
         """Write ``{code, message, data}``; trouble with the token comes from another layer, in another shape."""
         message = f"{refusal.message} (request id: {request_id})"
@@ -80,36 +65,55 @@ class PowerTokensApi(VendorApi):
             error = {"message": message, "type": "new_api_error", "code": refusal.code or "invalid_token"}
             return Reply(401, {"error": error}, refusal.headers)
         code = refusal.code or CODES.get(refusal.status, "internal_error")
+        if refusal.status == 400 and code[:1].isupper():
+            # What DashScope says arrives under one code, with its own in the text.
+            code, message = "ali_api_error", f"{code}: {message}"
         return Reply(refusal.status, {"code": code, "message": message, "data": None}, refusal.headers)
 
-    # Submit and query --------------------------------------------------------------------------------------
+    def order(self, body: dict[str, Any]) -> Order:
+        """Return the order of a create body."""
+        return Bodies(self.uploads, body, strict=self.settings.strict_fields).order()
 
-    def _submit(self, call: ApiCall) -> Reply:
-        order = Bodies(self._uploads, call.json(), strict=self.settings.strict_fields).order()
-        task = self.submitted(call, order, "task_" + secrets.token_hex(16))
-        return Reply(200, self._shape(task, "queued", 0))
+    @property
+    def content_by(self) -> Literal["redirect", "stream"]:
+        """How the content endpoint gives the video."""
+        return self.settings.powertokens_content
 
-    def _query(self, call: ApiCall) -> Reply:
-        task = self.world.find(self.name, call.account, call.request.path_params["task_id"])
-        if task is None:
-            raise Refusal(404, None, "task_not_exist")
-        word = self.status_word(WORDS[task.status], over=task.over)
-        body = self._shape(task, word, task.progress(self.world.now()))
+    def created(self, task: Task) -> dict[str, Any]:
+        """Return a task as the answer to its creation shows it."""
+        return self._base(task, "SUBMITTED" if self._is_new_api else "queued", 0)
+
+    def shape(self, task: Task) -> dict[str, Any]:
+        """Return a task as a query or a list shows it."""
+        word = self.status_word((NEW_API_WORDS if self._is_new_api else WORDS)[task.status], over=task.over)
+        if self._is_new_api and task.held:
+            word = "NOT_START"
+        body = self._base(task, word, task.progress(self.world.now()))
         if task.ended is not None:
-            body["completed_at"] = int(task.ended)
+            body["finished_at" if self._is_new_api else "completed_at"] = int(task.ended)
         if task.status is Status.SUCCEEDED:
             content = f"{self.gateway.base_url()}/v1/videos/{task.id}/content"
-            body["metadata"] = {
-                "url": self._result_host.url(task) if self.settings.powertokens_url == "file" else content
-            }
-        if task.status is Status.CANCELED:
-            body["error"] = {"code": "task_failed", "message": "task was cancelled upstream"}
-        elif task.status is Status.FAILED and task.failure is not None:
-            body["error"] = {"code": task.failure.code, "message": task.failure.message}
-        return Reply(200, body)
+            is_file = self.settings.powertokens_url == "file"
+            body["metadata"] = {"url": self.result_host.url(task) if is_file else content}
+        return body | self._failure(task)
 
-    def _shape(self, task: Task, word: str, progress: int) -> dict[str, Any]:
-        return {
+    def _failure(self, task: Task) -> dict[str, Any]:
+        if task.status is Status.CANCELED:
+            code, message = "task_failed", "task was cancelled upstream"
+        elif task.status is Status.FAILED and task.failure is not None:
+            code, message = task.failure.code, task.failure.message
+        else:
+            return {}
+        if self._is_new_api:
+            return {"fail_reason": f"{code}: {message}"}
+        return {"error": {"code": code, "message": message}}
+
+    @property
+    def _is_new_api(self) -> bool:
+        return self.settings.powertokens_words == "new-api"
+
+    def _base(self, task: Task, word: str, progress: int) -> dict[str, Any]:
+        body: dict[str, Any] = {
             "id": task.id,
             "task_id": task.id,
             "object": "video",
@@ -120,40 +124,7 @@ class PowerTokensApi(VendorApi):
             "seconds": f"{task.order.seconds:g}",
             "size": task.order.tier,
         }
-
-    # Content -----------------------------------------------------------------------------------------------
-
-    async def _content(self, request: Request) -> Response:
-        """Give the video to the task's owner: stream it, or send to another host where the key must not go."""
-        response, outcome = await self._owned(request)
-        self.gateway.count(self.name, "download", outcome)
-        return response
-
-    async def _owned(self, request: Request) -> tuple[Response, str]:
-        if self.gateway.faults.outage:
-            return HangUp(reset=True), "outage"
-        key = bearer(request)
-        if key is None:
-            return self._no(Refusal(401, None, "No token provided"))
-        task = self.world.find(self.name, fingerprint(key), request.path_params["task_id"])
-        if task is None:
-            return self._no(Refusal(404, None, "task_not_exist"))
-        if task.status is not Status.SUCCEEDED:
-            return self._no(Refusal(400, None, "Task is not completed yet"))
-        if task.url_expired or self.world.now() > self._result_host.expires(task):
-            return self._no(Refusal(404, None, "the content has expired"))
-        status = self.gateway.faults.error("download")
-        if status is not None:
-            return self._no(Refusal(status, None, "Injected failure."))
-        if self.settings.powertokens_content == "redirect":
-            url = self._result_host.url(task, _other_name(self.gateway.base_url()))
-            return RedirectResponse(url, 302, {"Cache-Control": "max-age=86400"}), "302"
-        return await self._result_host.serve(request, task)
-
-    def _no(self, refusal: Refusal) -> tuple[Response, str]:
-        return self.refuse(refusal, secrets.token_hex(8)).response(), str(refusal.status)
-
-
-def _other_name(base: str) -> str:
-    """Return the same address under another host name, so that a client sees that it leaves the API's origin."""
-    return f"http://localhost:{urlsplit(base).port}"
+        if self._is_new_api:
+            # These stand in every state there, empty until they mean something.
+            body |= {"metadata": {"url": ""}, "finished_at": 0, "fail_reason": ""}
+        return body

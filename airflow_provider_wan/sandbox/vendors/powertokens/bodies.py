@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from airflow_provider_wan.sandbox.front.answers import Refusal
@@ -9,10 +10,11 @@ from airflow_provider_wan.sandbox.front.bodies import RATIOS, SEED_MAX, Reader, 
 from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.vendors import wan_rules
 from airflow_provider_wan.sandbox.vendors.wan_rules import Media
-from airflow_provider_wan.sandbox.video.picture import ratio_of, size_of
+from airflow_provider_wan.sandbox.video.picture import ratio_of, size_of, tier_of
 from airflow_provider_wan.sandbox.world.tasks import Order, shortened
 
 TIERS = ("720P", "1080P")
+_PIXELS = re.compile(r"(\d{3,4})[x*](\d{3,4})")
 
 
 class Bodies:
@@ -62,6 +64,10 @@ class Bodies:
         return int(value)
 
     def _tier(self, tiers: tuple[str, ...] = TIERS) -> str:
+        """Return the tier; the OpenAI SDKs name it by its pixels."""
+        pixels = _PIXELS.fullmatch(str(self._top.get("size")))
+        if pixels and (tier := tier_of((int(pixels[1]), int(pixels[2])))) in tiers:
+            return tier
         return self._top.choice("size", tiers, default="1080P") or "1080P"
 
     def _t2v(self, model: str) -> Order:
@@ -129,7 +135,9 @@ class Bodies:
         mode = "image_to_video" if frames else "reference_to_video" if media else "text_to_video"
         like = self._uploads.size(wan_rules.first(media, "first_frame", "reference_video"))
         tier = self._tier(("480P", *TIERS))
-        return self._made(mode, model, prompt, tier, ratio, self._seconds(2, 30), like=like)
+        # All that is read of reference videos is billed.
+        read = sum(self._uploads.seconds(item.url) for item in media if item.type == "reference_video")
+        return self._made(mode, model, prompt, tier, ratio, self._seconds(2, 30), like=like, read=read)
 
     def _other(self, model: str) -> Order:
         prompt = self._top.text("prompt") or ""
@@ -145,7 +153,10 @@ class Bodies:
         def other(url: str) -> str | None:
             return None if url.startswith("asset://") else web_url(url)
 
-        return wan_rules.read_media(self._top, types, image=image, other=other, voices=voices)
+        media = wan_rules.read_media(self._top, types, image=image, other=other, voices=voices)
+        # The file part of the OpenAI SDKs is the frame that the video begins with.
+        frame = self._top.url("input_reference", image) if "first_frame" in types else None
+        return [*media, Media("first_frame", frame)] if frame else media
 
     def _made(
         self,
