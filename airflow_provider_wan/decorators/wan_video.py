@@ -36,6 +36,8 @@ class _WanVideoDecoratedOperator(DecoratedOperator, WanVideoOperator):
         "regenerate",
         "store_to",
         "poll_interval",
+        "max_cost",
+        "on_unknown_price",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {**DecoratedOperator.template_fields_renderers}
 

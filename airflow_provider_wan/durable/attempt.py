@@ -67,6 +67,7 @@ class Attempt:
     :param can_search_elsewhere: the caller can have the task list searched (by a trigger) and come back with a clue.
     :param clue: what such a search came to; good for one attempt.
     :param known: what searches before came to know of the account's tasks.
+    :param before_paying: called before anything is recorded or sent that may cost money; may raise to refuse it.
     """
 
     call: PaidCall
@@ -80,6 +81,7 @@ class Attempt:
     can_search_elsewhere: bool = False
     clue: Clue | None = None
     known: Knowledge = field(default_factory=Knowledge)
+    before_paying: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         call = self.call
@@ -98,7 +100,7 @@ class Attempt:
             return self._submit(None)
         if self.policies.regenerate and record.series != self.call.series:
             self.log.info("regenerate is set: %s is left behind, a new one is submitted and paid", named(record))
-            return self._submit(self.call.abandon(record))
+            return self._replace(record)
         if record.fingerprint != self.call.fingerprint:
             return self._changed(record)
         if record.handle is None:
@@ -110,6 +112,15 @@ class Attempt:
         return self._submit(self.ledger.read())
 
     def _submit(self, previous: Record | None, losses: int = 0) -> Obtained | ComeBack:
+        self.before_paying()
+        return self._send(previous, losses)
+
+    def _replace(self, record: Record) -> Obtained | ComeBack:
+        """Submit in the place of a task that is not wanted any more; it goes on if the new one is refused here."""
+        self.before_paying()
+        return self._send(self.call.abandon(record))
+
+    def _send(self, previous: Record | None, losses: int = 0) -> Obtained | ComeBack:
         sent = self.call.send(previous, losses)
         return self._recover(sent.record, sent.error) if isinstance(sent, Lost) else sent
 
@@ -123,7 +134,7 @@ class Attempt:
                 task_id=record.handle.task_id if record.handle else None,
             )
         self.log.info("The request has changed since %s: a new one is submitted and paid", named(record))
-        return self._submit(self.call.abandon(record))
+        return self._replace(record)
 
     def _adopt(self, record: Record, handle: TaskHandle) -> Obtained | ComeBack:
         if record.stored and self._is_in_store(record.stored):

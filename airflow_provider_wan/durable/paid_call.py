@@ -63,6 +63,7 @@ class PaidCall:
     :param series: identifies a series of automatic retries, so that a person's wish is told from a retry.
     :param asks_first: prove with a free call that the vendor answers before the paid one is sent; always done where a
         lost answer could not be looked up.
+    :param expected_cost: the estimate, recorded so that it is known where only the record is.
     """
 
     client: WanClient
@@ -72,6 +73,7 @@ class PaidCall:
     series: str = ""
     patience: Patience = field(default_factory=Patience)
     asks_first: bool = False
+    expected_cost: dict[str, Any] | None = None
     times: Times = TIMES
     log: Any = log
 
@@ -150,6 +152,7 @@ class PaidCall:
             series=self.series,
             losses=losses,
             former=previous.known_tasks if previous else [],
+            cost=self.expected_cost,
         )
 
     def _post(self, record: Record, previous: Record | None) -> Obtained | Lost:

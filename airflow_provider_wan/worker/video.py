@@ -27,6 +27,7 @@ from airflow_provider_wan.durable import (
 )
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
+from airflow_provider_wan.worker.costs import check_cost
 from airflow_provider_wan.worker.failing import fail
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ class Execution:
                 account_name=operator.wan_conn_id,
                 series=str(getattr(ti, "max_tries", "")),
                 patience=Patience(throttled=SUBMIT_SECONDS_ON_WORKER),
+                expected_cost=self._hook.costs.expected_cost(self._request),
                 log=self._log,
             ),
             policies=Policies(
@@ -146,7 +148,12 @@ class Execution:
             can_search_elsewhere=operator.deferrable,
             clue=clue,
             known=self._known,
+            before_paying=self._check_cost,
         )
+
+    def _check_cost(self) -> None:
+        operator = self._operator
+        check_cost(self._hook, self._request, operator.max_cost, operator.on_unknown_price, self._log)
 
     def _is_alive(self, task: VideoTask) -> bool:
         from airflow_provider_wan.delivery.landing import is_alive
@@ -296,7 +303,9 @@ class Execution:
             result |= self._land(task, record)
         if record is not None and record.handle is not None and record.handle.task_id == task.task_id:
             stored = {name: result[name] for name in ("uri", "bytes", "sha256") if name in result}
-            update = {"finished": True, "stored": stored or record.stored, "cost": result["cost"] or record.cost}
+            # A decorated function's request is not at hand any more: its estimate is on record.
+            result["cost"] = result["cost"] or record.cost
+            update = {"finished": True, "stored": stored or record.stored, "cost": result["cost"]}
             self._keep(record.model_copy(update=update))
         return self._hand_on(result)
 
