@@ -37,5 +37,6 @@ def costs_of(batch: Batch) -> dict[str, Any]:
     """Return the sums: ``cost`` where all are in one currency, ``costs`` by currency, and how many are not known."""
     sums = sum_costs(entry.cost for _, entry in batch)
     cost = {name: sums[0][name] for name in ("amount", "currency", "basis")} if len(sums) == 1 else None
-    unknown = sum(entry.cost is None and entry.status is not None for _, entry in batch)
+    # What the vendor refused made no task, so it has no cost that could be unknown.
+    unknown = sum(entry.cost is None and entry.status is not None and entry.record is not None for _, entry in batch)
     return {"cost": cost, "costs": sums, "without_cost": unknown}
