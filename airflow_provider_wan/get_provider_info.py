@@ -77,6 +77,23 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": CONNECTION_FIELDS,
             }
         ],
+        "config": {
+            "wan": {
+                "description": "Wan video generation.",
+                "options": {
+                    "ledger_path": {
+                        "description": (
+                            "Object-storage URI under which submissions are recorded, instead of in Airflow's task "
+                            "state: no clear reaches it, and retries adopt on every Airflow."
+                        ),
+                        "version_added": "0.2.0",
+                        "type": "string",
+                        "example": "s3://aws_default@my-bucket/wan-ledger",
+                        "default": None,
+                    }
+                },
+            }
+        },
         "hooks": [{"integration-name": "Wan video generation", "python-modules": ["airflow_provider_wan.hooks.wan"]}],
         "operators": [
             {

@@ -79,7 +79,7 @@ class Batch:
         deadline = handle.submitted_at + self.settings.timeout
         if deadline <= began:
             deadline = began + self.settings.timeout
-        return min(deadline, began + self.settings.limit) if self.settings.limit else deadline
+        return min(deadline, began + self.settings.execution_timeout) if self.settings.execution_timeout else deadline
 
     # -- giving up ------------------------------------------------------------------------------------
 
@@ -102,7 +102,7 @@ class Batch:
     @property
     def is_stopped(self) -> bool:
         """Whether nothing more may be submitted: it was stopped, or the whole batch is out of time."""
-        head, limit = self.ledger.head, self.settings.limit
+        head, limit = self.ledger.head, self.settings.execution_timeout
         if head.stop is None and limit and head.began_at and utc_now() >= head.began_at + limit:
             self.stop(Stop(message=f"the execution_timeout of {limit} is over", retryable=True))
         return head.stop is not None

@@ -12,10 +12,10 @@ from airflow_provider_wan.client.costs.estimate import CostEstimate, estimate, e
 from airflow_provider_wan.client.costs.limit import (
     MaxCost,
     Part,
+    UnknownPrice,
     WanCostError,
     check_max_cost,
     parse_max_cost,
-    parse_unknown_price,
     sum_line,
 )
 from airflow_provider_wan.client.costs.prices import Price, Unit, read_prices
@@ -33,6 +33,7 @@ __all__ = [
     "PriceTable",
     "Terms",
     "Unit",
+    "UnknownPrice",
     "WanCostError",
     "check_max_cost",
     "cost_of",
@@ -41,7 +42,6 @@ __all__ = [
     "expected_cost",
     "money",
     "parse_max_cost",
-    "parse_unknown_price",
     "read_prices",
     "shipped_prices",
     "sum_costs",

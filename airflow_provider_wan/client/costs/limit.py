@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from airflow_provider_wan.client.costs.estimate import CostEstimate, money
 from airflow_provider_wan.client.costs.terms import NoPrice
@@ -59,18 +59,6 @@ def parse_max_cost(value: Any, name: str = "max_cost") -> MaxCost | None:
     if not amount.is_finite() or amount < 0:
         raise WanRequestError(violations=[Violation(name, "is an amount of money", shorten(value), _FIX, hard=True)])
     return MaxCost(amount, currency.upper() if currency else None)
-
-
-def parse_unknown_price(value: Any) -> UnknownPrice:
-    """Read ``on_unknown_price``.
-
-    :raises WanRequestError: for anything but ``fail`` and ``allow``.
-    """
-    if value not in get_args(UnknownPrice):
-        rule = f"is one of {', '.join(get_args(UnknownPrice))}"
-        raise WanRequestError(violations=[Violation("on_unknown_price", rule, shorten(value), hard=True)])
-    found: UnknownPrice = value
-    return found
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import random
 import uuid
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
 from airflow_provider_wan.client.account import Account
@@ -48,10 +49,12 @@ class Patience:
 
     :param tries: attempts of a query, or of a submission whose outcome a repeat can settle.
     :param throttled: seconds a submission may spend waiting for a throttled vendor.
+    :param not_after: no POST of a submission is begun after this moment: others may have taken its sender for dead.
     """
 
     tries: int = 4
     throttled: float = 30.0
+    not_after: datetime | None = None
 
 
 def back_off(attempt: int, asked: float | None = None, cap: float = 16.0) -> float:
@@ -90,7 +93,13 @@ class Flows:
             idempotency_key = uuid.uuid4().hex
         call = self.vendor.submit_call(request, self.account, idempotency_key)
         waited, attempt, undecided = 0.0, 0, 0
+        last: WanError = WanTransportError(
+            f"Nothing was sent to {self.vendor.title}: this worker stood still, and the moment for it is over"
+        )
         while True:
+            # Looked at anew each time: a worker may have been frozen in the pause.
+            if patience.not_after is not None and utc_now() >= patience.not_after:
+                raise self._lost(last, attempt) if undecided else last
             outcome = yield call
             submitted_at = utc_now()
             verdict = self._judge(outcome)
@@ -105,6 +114,7 @@ class Flows:
                     request_id=request_id,
                 )
             undecided += verdict.is_undecided
+            last = verdict.error
             # A lost answer may be settled by the same key only; a few repeats of that are useful.
             can_settle = self.vendor.has_idempotency_key and undecided < patience.tries
             may_repeat = can_settle if verdict.is_undecided else verdict.may_repeat

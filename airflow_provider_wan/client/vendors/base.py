@@ -234,9 +234,9 @@ class Vendor(ABC):
         """Return the second call of an upload (if any) and the URL the vendor takes afterwards."""
         raise NotImplementedError(f"{self.title} takes no uploads")
 
-    def task_page(self, handle: TaskHandle, account: Account) -> str:
-        """Return an address that names the task; most vendors show it to API clients only."""
-        return account.base_url + self.task_call(handle).target
+    def task_page(self, handle: TaskHandle, account: Account) -> str | None:
+        """Return the address of a page on which a person sees the task, ``None`` where the vendor has none."""
+        return None
 
     def content_url(self, task: VideoTask, account: Account) -> str | None:
         """Return a result address on the API's own host that needs the key, where the vendor has one."""
