@@ -65,7 +65,8 @@ class PaidCall:
     :param series: identifies a series of automatic retries, so that a person's wish is told from a retry.
     :param asks_first: prove with a free call that the vendor answers before the paid one is sent; always done where a
         lost answer could not be looked up.
-    :param before: called before an intent is written; what it raises keeps the call from being sent.
+    :param before: called, once or more, before an intent is written; what it raises keeps the call from being sent.
+    :param expected_cost: the estimate, recorded so that it is known where only the record is.
     """
 
     client: WanClient
@@ -76,6 +77,7 @@ class PaidCall:
     patience: Patience = field(default_factory=Patience)
     asks_first: bool = False
     before: Callable[[], None] = lambda: None
+    expected_cost: dict[str, Any] | None = None
     times: Times = TIMES
     log: Any = log
 
@@ -178,6 +180,7 @@ class PaidCall:
             idempotency_key=f"wan-{uuid.uuid4().hex}",
             series=self.series,
             losses=losses,
+            cost=self.expected_cost,
             former=previous.known_tasks if previous else [],
         )
 

@@ -32,6 +32,7 @@ from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
 from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.worker.assets import add_to_events
+from airflow_provider_wan.worker.costs import check_cost
 from airflow_provider_wan.worker.failing import fail
 from airflow_provider_wan.worker.killing import CANCEL_SECONDS, KILL_SECONDS, cancel_within
 from airflow_provider_wan.worker.ledgers import CLEARED, NO_TASK_STATE, is_iterated, store_for, survives_clear
@@ -78,6 +79,7 @@ class Execution:
         self._known = Knowledge()
         self._is_begun = False
         self._is_place_proven = False
+        self._is_cost_checked = False
 
     # -- steps ----------------------------------------------------------------------------------------
 
@@ -163,7 +165,8 @@ class Execution:
                 account_name=settings.wan_conn_id,
                 series=series_of(self._context),
                 patience=Patience(throttled=settings.times.submit),
-                before=self._prove_place,
+                before=self._before_paying,
+                expected_cost=self._hook.costs.expected_cost(self._request),
                 log=self._log,
             ),
             policies=Policies(
@@ -180,6 +183,14 @@ class Execution:
             clue=clue,
             known=self._known,
         )
+
+    def _before_paying(self) -> None:
+        """Refuse what costs too much, and see that the video can be stored."""
+        if not self._is_cost_checked:
+            settings = self._settings
+            check_cost(self._hook, self._request, settings.max_cost, settings.on_unknown_price, self._log)
+            self._is_cost_checked = True
+        self._prove_place()
 
     def _prove_place(self) -> None:
         """See that the video can be stored, before it is paid for."""
@@ -220,7 +231,9 @@ class Execution:
             landed = self._land(task, settings.store_to or obtained.stored["uri"], obtained.stored)
             if landed != obtained.stored and (record := self._record()) is not None:
                 self._keep(record.model_copy(update={"stored": landed}))
-            return self._hand_on(self._result(task, handle) | known | landed)
+            result = self._result(task, handle) | known | landed
+            record = self._record()
+            return self._hand_on(result | {"cost": result["cost"] or (record.cost if record else None)})
         if obtained.task is not None and obtained.task.status is TaskStatus.SUCCEEDED:
             return self._finish(Ending(EndingStatus.SUCCESS, obtained.task))
         deadline = self._deadline(handle)
@@ -337,7 +350,10 @@ class Execution:
             result |= self._land(task, self._settings.store_to, record.stored if record else None)
         if record is not None:
             stored = {name: result[name] for name in ("uri", "bytes", "sha256") if name in result}
-            self._keep(record.model_copy(update={"finished": True, "stored": stored or record.stored}))
+            # A decorated function's request is not at hand any more: its estimate is on record.
+            result["cost"] = result["cost"] or record.cost
+            update = {"finished": True, "stored": stored or record.stored, "cost": result["cost"]}
+            self._keep(record.model_copy(update=update))
         return self._hand_on(result)
 
     def _keep(self, record: Record) -> None:
@@ -380,10 +396,11 @@ class Execution:
         return fail(kind(not_stored(task, target, reason), task_id=task.task_id, retryable=retryable))
 
     def _result(self, task: VideoTask, handle: TaskHandle | None) -> dict[str, Any]:
-        known = self._operator.known_of_request(self._context, self._operator.request_or_none(self._context))
+        request = self._operator.request_or_none(self._context)
+        known = self._operator.known_of_request(self._context, request)
         if handle is not None:
             known |= handle.to_dict()
-        return result_of(task, **known)
+        return result_of(self._hook.priced(task, request), **known)
 
     def _hand_on(self, result: dict[str, Any]) -> dict[str, Any]:
         self._show_link(result.get("video_url"))

@@ -126,6 +126,10 @@ class Vendor(ABC):
         """Return the origin and path prefix of the API."""
         return f"https://{self.default_host}"
 
+    def region_of(self, account: Account) -> str | None:
+        """Return the region whose prices hold for an account, ``None`` where the vendor has no regions."""
+        return None
+
     def auth_headers(self, account: Account) -> dict[str, str]:
         """Return the headers that carry the key; added only for the account's own origin."""
         return {"Authorization": f"Bearer {account.api_key.get_secret_value()}"}
