@@ -17,7 +17,7 @@ from airflow_provider_wan.client.errors import (
     WanTaskTimeout,
     WanTransportError,
 )
-from airflow_provider_wan.durable import Timing
+from airflow_provider_wan.durable import STATE_KEY, Timing
 from airflow_provider_wan.operators.wan import WanTextToVideoOperator
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.worker import video as execution
@@ -159,7 +159,7 @@ def test_a_vendor_that_cannot_be_reached_is_left_to_retries(
     with pytest.raises(WanTransportError, match="nothing was submitted"):
         run.run()
     assert isinstance(run.store, FakeStore)
-    assert run.store.rows == {}
+    assert json.loads(run.store.rows[STATE_KEY])["forgotten"]
 
 
 def test_a_store_that_is_away_is_left_to_retries(sandbox: Sandbox, make: MakeDriven) -> None:

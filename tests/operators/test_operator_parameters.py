@@ -60,6 +60,8 @@ COMMON: dict[str, Any] = {
     "cancel_on_kill": True,
     "cancel_on_timeout": True,
     "store_to": None,
+    "max_cost": None,
+    "on_unknown_price": "fail",
 }
 REQUIRED = inspect.Parameter.empty
 OWN: dict[type[WanVideoOperator], dict[str, Any]] = {

@@ -355,7 +355,8 @@ def test_a_good_request_has_no_warnings() -> None:
         ("wan2.70", Family.OTHER),
         ("wan3.01-video", Family.OTHER),
         ("wan2.6-t2v", Family.OTHER),
-        ("happyhorse-1", Family.OTHER),
+        ("happyhorse-1.1-t2v", Family.HAPPYHORSE),
+        ("happyhorses", Family.OTHER),
         ("my-wan2.7-t2v", Family.OTHER),
     ],
 )
