@@ -25,7 +25,7 @@ HOST = "127.0.0.1"
 
 
 class _Server(uvicorn.Server):
-    """Tells when it listens; its Date header may go wrong."""
+    """Signals when it listens; its Date header may go wrong."""
 
     on_started: Callable[[], None]
     skew: Callable[[], float]

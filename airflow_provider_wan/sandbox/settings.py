@@ -1,4 +1,4 @@
-"""Everything the sandbox can be told, by flag, by constructor or at ``/sandbox/settings``."""
+"""All settings of the sandbox: by flag, by constructor, or at ``/sandbox/settings``."""
 
 from __future__ import annotations
 
