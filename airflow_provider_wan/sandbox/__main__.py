@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line's parser; what is not given keeps the default of ``Settings``."""
     line = argparse.ArgumentParser(
         prog="python -m airflow_provider_wan.sandbox",
-        description="A local stand-in for DashScope, GCCAI/APIMart, PowerTokens and Freepik/Magnific. "
+        description="A local stand-in for DashScope, GCCAI/APIMart, PowerTokens, Freepik/Magnific, OpenAI-style servers. "
         "Nothing is billed; the videos are real test cards. It listens on loopback only.",
         argument_default=argparse.SUPPRESS,
     )

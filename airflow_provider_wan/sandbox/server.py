@@ -48,7 +48,7 @@ class _Server(uvicorn.Server):
 
 
 class Sandbox:
-    """The four vendors' APIs on a loopback port; a context manager. ``settings`` are those of ``Settings``.
+    """The vendors' APIs on a loopback port; a context manager. ``settings`` are those of ``Settings``.
 
     >>> with Sandbox(generation_seconds=1) as sandbox:
     ...     print(sandbox.url)  # doctest: +SKIP
