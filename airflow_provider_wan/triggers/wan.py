@@ -83,7 +83,7 @@ class WanTaskTrigger(TaskLogger, BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Await the shared poller and fire the ending."""
-        hook = await shared_hook(self.wan_conn_id)
+        hook = await shared_hook(self.wan_conn_id, datetime.fromisoformat(self.deadline), self._say)
         # There are thousands of these: what they know is kept once, and they wait in this very frame.
         handle = self._handle = TaskHandle.of(self._handle)
         self.wan_conn_id, self.profile = sys.intern(str(self.wan_conn_id)), sys.intern(str(self.profile))
