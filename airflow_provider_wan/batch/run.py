@@ -134,7 +134,7 @@ class BatchRun:
         items, warnings = build_items(rows, defaults, self._hook.vendor, names, is_checking=is_checking)
         for warning in warnings[:WARNINGS_SHOWN]:
             self._log.warning("%s", warning)
-        return Batch(settings, items, self._ledger, self._log)
+        return Batch(settings, items, self._ledger, self._log, self._hook.costs)
 
     # -- waiting --------------------------------------------------------------------------------------
 

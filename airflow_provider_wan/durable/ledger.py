@@ -101,6 +101,7 @@ class Record(BaseModel):
     finished: bool = False
     abandoned: bool = False
     stored: dict[str, Any] | None = None
+    cost: dict[str, Any] | None = None
     former: list[str] = []
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -64,6 +65,8 @@ class PaidCall:
     :param series: identifies a series of automatic retries, so that a person's wish is told from a retry.
     :param asks_first: prove with a free call that the vendor answers before the paid one is sent; always done where a
         lost answer could not be looked up.
+    :param before: called, once or more, before an intent is written; what it raises keeps the call from being sent.
+    :param expected_cost: the estimate, recorded so that it is known where only the record is.
     """
 
     client: WanClient
@@ -73,6 +76,8 @@ class PaidCall:
     series: str = ""
     patience: Patience = field(default_factory=Patience)
     asks_first: bool = False
+    before: Callable[[], None] = lambda: None
+    expected_cost: dict[str, Any] | None = None
     times: Times = TIMES
     log: Any = log
 
@@ -98,6 +103,7 @@ class PaidCall:
         :raises LedgerError: when the intent cannot be recorded; nothing was submitted.
         :raises WanError: when the vendor refused; what was recorded before holds again.
         """
+        self.before()
         vendor = self.client.vendor
         if self.asks_first or not (vendor.has_idempotency_key or vendor.list_tells_time):
             self.ask_first()
@@ -174,6 +180,7 @@ class PaidCall:
             idempotency_key=f"wan-{uuid.uuid4().hex}",
             series=self.series,
             losses=losses,
+            cost=self.expected_cost,
             former=previous.known_tasks if previous else [],
         )
 

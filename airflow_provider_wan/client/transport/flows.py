@@ -141,7 +141,6 @@ class Flows:
                     request_id=request_id,
                 )
                 return Submitted(handle, *_beside(outcome))
-            last = verdict.error
             undecided += verdict.is_undecided
             # A lost answer may be settled by the same key only; a few repeats of that are useful.
             can_settle = self.vendor.has_idempotency_key and undecided < patience.tries
