@@ -60,6 +60,7 @@ COMMON: dict[str, Any] = {
     "cancel_on_kill": True,
     "cancel_on_timeout": True,
     "store_to": None,
+    "ledger_path": None,
     "max_cost": None,
     "on_unknown_price": "fail",
 }
