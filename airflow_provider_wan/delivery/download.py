@@ -15,7 +15,7 @@ import httpx
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanError, WanResponseError, WanTransportError
 from airflow_provider_wan.client.tasks import VideoTask, utc_now
-from airflow_provider_wan.client.transport.client import USER_AGENT, tls_context
+from airflow_provider_wan.client.transport.wire import USER_AGENT, tls_context
 from airflow_provider_wan.client.urls import public_url
 from airflow_provider_wan.client.vendors import vendor_of
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-REGIONS = ("ap-southeast-1", "cn-beijing", "us-east-1", "eu-central-1", "ap-northeast-1", "cn-hongkong")
 HOST_NAME = re.compile(r"[A-Za-z0-9._-]+|[0-9a-fA-F:.]+")
 EXTRA_FIELDS = (
     "vendor",
@@ -75,8 +74,9 @@ class _Reader:
         elif not str(key).isascii() or not str(key).strip() or any(ord(sign) < 32 for sign in str(key).strip()):
             self._refuse("password", "is one line of plain characters", "something else", "copy the key again")
         header = self._extra.get("auth_header")
-        if header and vendor.name != "freepik":
-            self._refuse("extra.auth_header", "is for vendor freepik only", shorten(header), "remove it")
+        if header and "auth_header" not in vendor.connection_fields:
+            takers = ", ".join(name for name in VENDOR_NAMES if "auth_header" in vendor_of(name).connection_fields)
+            self._refuse("extra.auth_header", f"is for vendor {takers} only", shorten(header), "remove it")
         elif header and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", str(header)):
             self._refuse("extra.auth_header", "is an HTTP header name", shorten(header))
         queries = self._number("queries_per_second", vendor.queries_per_second)
@@ -137,19 +137,19 @@ class _Reader:
         region = self._extra.get("region")
         if region is None:
             return None
-        if vendor.name != "dashscope":
+        if "region" not in vendor.connection_fields:
             # A form with a choice keeps its last value when the vendor changes; it means nothing elsewhere.
             return None
-        if region not in REGIONS:
-            self._refuse("extra.region", f"is one of {', '.join(REGIONS)}", shorten(region))
+        if region not in vendor.regions:
+            self._refuse("extra.region", f"is one of {', '.join(vendor.regions)}", shorten(region))
             return None
         return str(region)
 
     def _workspace(self, vendor: Vendor) -> str | None:
         workspace = self._extra.get("workspace_id")
-        if workspace is None or vendor.name != "dashscope":
+        if workspace is None or "workspace_id" not in vendor.connection_fields:
             return None
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", str(workspace)):
+        if not vendor.is_workspace_id(str(workspace)):
             self._refuse("extra.workspace_id", "looks like llm-xxxxxxxx", shorten(workspace))
             return None
         return str(workspace)
@@ -163,6 +163,11 @@ class _Reader:
                 self._refuse("extra.region", str(error), shorten(region))
                 return ""
         url = self._full(host)
+        if "@" in url.partition("://")[2].partition("/")[0]:
+            # Not quoted: it may be a proxy's password.
+            rule = "is a base URL without a user name or password"
+            self._refuse("host", rule, "one with '@' in it (not shown)", "the key goes into the field password")
+            return ""
         try:
             parts = urlsplit(url)
             name, _ = parts.hostname, parts.port

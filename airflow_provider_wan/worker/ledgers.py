@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow.sdk import ObjectStoragePath
-from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
+from fsspec import AbstractFileSystem
 
 from airflow_provider_wan.durable import StateStore
 

@@ -21,7 +21,7 @@ from airflow_provider_wan.durable import STATE_KEY, Timing
 from airflow_provider_wan.operators.wan import WanTextToVideoOperator
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.worker import video as execution
-from airflow_provider_wan.worker.failing import AirflowFailException
+from airflow_provider_wan.worker.failing import AirflowFailException  # type: ignore[attr-defined]
 from tests.driving import Driven, Instance
 
 from .conftest import KEY, VENDORS
@@ -42,7 +42,7 @@ def connections(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The product's waits, made short; the decisions stay."""
-    attempt = execution.Attempt
+    attempt = execution.Attempt  # type: ignore[attr-defined]
     timing = Timing(late=timedelta(0), look_again=0.02)
     monkeypatch.setattr(execution, "Attempt", lambda **given: attempt(**given, timing=timing))
     monkeypatch.setattr(execution, "THROTTLED_PAUSE", 0.05)

@@ -116,9 +116,9 @@ def test_a_refused_repeat_says_nothing_of_the_first_sending(attempts: MakeAttemp
 
 def test_a_host_that_ignores_the_key_makes_few_tasks(attempts: MakeAttempts, monkeypatch: pytest.MonkeyPatch) -> None:
     run = attempts("gccai")
-    build = GccaiVendor.submit
+    build = GccaiVendor.submit_call
     keyless = lambda self, request, account, key: build(self, request, account, uuid.uuid4().hex)  # noqa: E731
-    monkeypatch.setattr(GccaiVendor, "submit", keyless)
+    monkeypatch.setattr(GccaiVendor, "submit_call", keyless)
     run.sandbox.configure(drop_next_answers=100)
     for _ in range(3):
         with pytest.raises(WanSubmissionUnknown, match="repeats with its idempotency key"):

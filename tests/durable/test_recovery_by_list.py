@@ -117,7 +117,7 @@ def test_losses_without_end_are_left_to_airflows_retries(attempts: MakeAttempts)
 def test_an_answer_that_is_no_answer_is_a_lost_one(attempts: MakeAttempts, kind: int) -> None:
     run = attempts()
     for _ in range(kind):
-        run.sandbox.app.desk.faults._malformed += 1
+        run.sandbox.app.gateway.faults._malformed += 1
     run.sandbox.configure(malformed_rate={"submit": 1})
     found = run.attempt().obtain()
     run.sandbox.configure(malformed_rate={})
