@@ -35,7 +35,6 @@ from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.worker.assets import add_to_events
 from airflow_provider_wan.worker.costs import check_cost
 from airflow_provider_wan.worker.failing import fail
-from airflow_provider_wan.worker.killing import CANCEL_SECONDS, KILL_SECONDS, cancel_within
 from airflow_provider_wan.worker.ledgers import CLEARED, NO_TASK_STATE, is_iterated, store_for, survives_clear
 from airflow_provider_wan.worker.settings import (
     RequestSource,

@@ -62,7 +62,8 @@ def test_a_decorated_function_has_a_cost_at_every_vendor(own_prices: str, vendor
             return self.xcoms.get(key)
 
     def make() -> Any:
-        return shot.operator_class(python_callable=shot.function, **shot.kwargs)
+        decorated: Any = shot
+        return decorated.operator_class(python_callable=decorated.function, **decorated.kwargs)
 
     cost = Driven(make, instance=WithPulls()).run()["cost"]
     assert cost["amount"] > 0
@@ -173,7 +174,8 @@ def test_the_sensor_brings_the_cost(sandbox: Sandbox) -> None:
     handle = driven(wait_for_completion=False).run()
     sandbox.wait_for(lambda books: len(books["billed"]) == 1)
     sensor = WanTaskSensor(task_id="wait", handle=handle, poke_interval=0.1, timeout=30)
-    value = sensor.poke({"ti": Instance(), "task": sensor})
+    context: Any = {"ti": Instance(), "task": sensor}
+    value = sensor.poke(context)
     assert value.xcom_value["cost"] == FIFTY_CENTS
 
 

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_wan.client.tasks import TaskHandle
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.sandbox import Sandbox
-from airflow_provider_wan.worker.killing import KILL_SECONDS, cancel_within
+from airflow_provider_wan.client.polling.cancelling import KILL_SECONDS, cancel_within
 from tests.airflow_fixtures import connection_json
 from tests.driving import Driven
 
