@@ -15,17 +15,26 @@ from airflow_provider_wan.batch.targets import Targets
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.polling.window import WindowItem
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, utc_now
+from airflow_provider_wan.hooks.costs import AccountCosts
 
 
 class Batch:
     """The items with their entries; all changes of entries go through it."""
 
-    def __init__(self, settings: BatchSettings, items: list[Item], ledger: BatchLedger, log: Any = None) -> None:
+    def __init__(
+        self,
+        settings: BatchSettings,
+        items: list[Item],
+        ledger: BatchLedger,
+        log: Any = None,
+        costs: AccountCosts | None = None,
+    ) -> None:
         self.settings = settings
         self.items = {item.key: item for item in items}
         self.ledger = ledger
         self.targets = Targets(settings.store_to)
         self.log = log or logging.getLogger(__name__)
+        self.costs = costs
 
     def entry(self, item: Item) -> ItemRecord:
         """Return what is known of an item."""
@@ -70,7 +79,7 @@ class Batch:
         deadline = handle.submitted_at + self.settings.timeout
         if deadline <= began:
             deadline = began + self.settings.timeout
-        return min(deadline, began + self.settings.limit) if self.settings.limit else deadline
+        return min(deadline, began + self.settings.execution_timeout) if self.settings.execution_timeout else deadline
 
     # -- giving up ------------------------------------------------------------------------------------
 
@@ -93,7 +102,7 @@ class Batch:
     @property
     def is_stopped(self) -> bool:
         """Whether nothing more may be submitted: it was stopped, or the whole batch is out of time."""
-        head, limit = self.ledger.head, self.settings.limit
+        head, limit = self.ledger.head, self.settings.execution_timeout
         if head.stop is None and limit and head.began_at and utc_now() >= head.began_at + limit:
             self.stop(Stop(message=f"the execution_timeout of {limit} is over", retryable=True))
         return head.stop is not None

@@ -67,6 +67,8 @@ class BatchLedger:
         self._place: dict[str, int] = {}
         self._entries: dict[str, ItemRecord] = {}
         self._unwritten: set[int] = set()
+        self._counted = 0
+        """Chunks that the stored head counts: only those are read again."""
         self.task_ids: set[str] = set()
         """The ids of all tasks that the batch is known to have made."""
         self.head = BatchRecord()
@@ -90,6 +92,7 @@ class BatchLedger:
                     self._entries[key] = ItemRecord.model_validate(value)
             else:
                 self.head = BatchRecord.model_validate(self._store.get(HEAD_KEY) or {})
+                self._counted = self.head.chunks
                 for number in range(self.head.chunks):
                     self._take_chunk(number, self._store.get(_name(number)) or {})
         except Exception as error:  # noqa: BLE001 - whatever the store raises, it is not "an empty ledger"
@@ -159,31 +162,44 @@ class BatchLedger:
         :raises LedgerError: when the store did not take it.
         """
         if self._store is not None:
-            self.head.chunks = len(self._chunks)
-            self._write(HEAD_KEY, self.head.model_dump(mode="json", exclude_none=True))
+            self._write_new_chunks()
+            self._write_head()
 
     def _write_chunk(self, number: int) -> None:
-        chunk = self._chunks[number]
-        while chunk.size > CHUNK_BYTES and len(chunk.content) > 1:
+        while self._chunks[number].size > CHUNK_BYTES and len(self._chunks[number].content) > 1:
             self._split(number)
-        self._write(_name(number), chunk.content)
-        self._unwritten.discard(number)
-        if number >= self.head.chunks:
-            self.keep_head()
+        self._write_new_chunks()
+        if number in self._unwritten:
+            self._write(_name(number), self._chunks[number].content)
+            self._unwritten.discard(number)
+
+    def _write_new_chunks(self) -> None:
+        """Write what the stored head does not count yet, before anything is written that may have been moved there.
+
+        So an entry may stand twice in the store, but never nowhere; of two, the one in the later chunk holds, and an
+        entry is changed there only.
+        """
+        if self._counted == len(self._chunks):
+            return
+        for number in range(self._counted, len(self._chunks)):
+            self._write(_name(number), self._chunks[number].content)
+        self._write_head()
+        self._unwritten.difference_update(range(self._counted, len(self._chunks)))
+        self._counted = len(self._chunks)
+
+    def _write_head(self) -> None:
+        self.head.chunks = len(self._chunks)
+        self._write(HEAD_KEY, self.head.model_dump(mode="json", exclude_none=True))
 
     def _split(self, number: int) -> None:
-        """Move half of a chunk to a new one, which is written first: an entry may stand twice, but never nowhere."""
+        """Move half of a chunk to a new one."""
         old, new = self._chunks[number], _Chunk()
-        moved = list(old.content)[len(old.content) // 2 :]
-        for key in moved:
-            new.put(key, old.content[key])
         self._chunks.append(new)
-        for place in range(self.head.chunks, len(self._chunks)):
-            self._write(_name(place), self._chunks[place].content)
-        self.keep_head()
-        for key in moved:
+        for key in list(old.content)[len(old.content) // 2 :]:
+            new.put(key, old.content[key])
             old.drop(key)
             self._place[key] = len(self._chunks) - 1
+        self._unwritten |= {number, len(self._chunks) - 1}
 
     def _write(self, name: str, value: dict[str, Any]) -> None:
         if self._store is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,7 +13,6 @@ from airflow_provider_wan.batch.ending import take_ending, verdict
 from airflow_provider_wan.batch.items import build_items
 from airflow_provider_wan.batch.ledger import BatchLedger
 from airflow_provider_wan.batch.manifest import summary_of
-from airflow_provider_wan.batch.plan_values import settings_of
 from airflow_provider_wan.batch.progress import Progress
 from airflow_provider_wan.batch.reconcile import is_changed, open_batch
 from airflow_provider_wan.batch.rows import read_rows
@@ -24,9 +24,11 @@ from airflow_provider_wan.client.polling.watch import Ending
 from airflow_provider_wan.client.polling.window import WindowItem, linger_for
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.worker.failing import fail
+from airflow_provider_wan.worker.ledgers import NO_TASK_STATE, is_iterated, store_for, survives_clear
+from airflow_provider_wan.worker.settings import TaskOperator, series_of
 
 if TYPE_CHECKING:
-    from airflow_provider_wan.operators.batch import WanVideoBatchOperator
+    from airflow.sdk import Context
 
 REFILL_FRACTION = 0.2
 """Share of the window that has to end before a worker is woken to refill it."""
@@ -35,29 +37,37 @@ BACKSTOP = timedelta(minutes=10)
 WARNINGS_SHOWN = 20
 
 
+def begun(settings: Callable[[], Mapping[str, Any]], operator: TaskOperator, context: Context) -> BatchRun:
+    """Return a run whose settings are an operator's rendered parameters; wrong ones make Airflow's retries useless."""
+    try:
+        return BatchRun(BatchSettings(**settings()), operator, context)
+    except WanError as error:
+        fail(error)
+
+
 class BatchRun:
     """One round of a batch on a worker; after a deferral there is a new one, in a new process."""
 
-    def __init__(self, operator: WanVideoBatchOperator, context: Any) -> None:
+    def __init__(self, settings: BatchSettings, operator: TaskOperator, context: Context) -> None:
+        self._settings = settings
         self._operator = operator
         self._context = context
         self._log = operator.log
-        self._hook = WanHook(operator.wan_conn_id)
-        self._ledger = BatchLedger(context.get("task_state_store") if operator.durable else None)
+        self._hook = WanHook(settings.wan_conn_id)
+        self._store = store_for(context, settings.ledger_path) if settings.durable else None
+        self._ledger = BatchLedger(self._store)
         self._batch: Batch | None = None
 
     # -- steps ----------------------------------------------------------------------------------------
 
     def start(self) -> Any:
         """Begin, or go on after a crash or a clear."""
-        if self._operator.durable and not self._ledger.is_durable:
-            self._log.warning(
-                "This Airflow keeps no task state (3.3 and newer do): a retry of this task may submit, and pay, again"
-            )
+        if self._settings.durable and not self._ledger.is_durable:
+            self._log.warning(NO_TASK_STATE)
         try:
             batch = self._read()
             self._ledger.load()
-            open_batch(batch, self._hook, self._series)
+            open_batch(batch, self._hook, series_of(self._context))
             return self._rounds(batch)
         except WanError as error:
             fail(error)
@@ -73,7 +83,7 @@ class BatchRun:
             if is_changed(batch):
                 self._log.warning("The rows are not those that the batch was begun with: they are compared anew")
                 batch = self._read()
-                open_batch(batch, self._hook, self._series, is_new_attempt=False)
+                open_batch(batch, self._hook, series_of(self._context), is_new_attempt=False)
             endings = _endings_in(event)
             return self._rounds(batch, endings)
         except WanError as error:
@@ -117,26 +127,21 @@ class BatchRun:
 
     def _read(self, *, is_checking: bool = True) -> Batch:
         """Read the rows, and check them all."""
-        operator, account = self._operator, self._hook.account
-        settings = settings_of(operator)
-        defaults = {"strict": operator.strict, **(operator.defaults or {})}
-        names = (account.vendor, account.base_url, account.workspace_id, operator.wan_conn_id)
-        rows = read_rows(operator.requests)
+        settings, account = self._settings, self._hook.account
+        defaults = {"strict": settings.strict, **(settings.defaults or {})}
+        names = (account.vendor, account.base_url, account.workspace_id, settings.wan_conn_id)
+        rows = read_rows(settings.requests)
         items, warnings = build_items(rows, defaults, self._hook.vendor, names, is_checking=is_checking)
         for warning in warnings[:WARNINGS_SHOWN]:
             self._log.warning("%s", warning)
-        return Batch(settings, items, self._ledger, self._log)
-
-    @property
-    def _series(self) -> str:
-        return str(getattr(self._context["ti"], "max_tries", ""))
+        return Batch(settings, items, self._ledger, self._log, self._hook.costs)
 
     # -- waiting --------------------------------------------------------------------------------------
 
     def _wait(self, batch: Batch, window: list[WindowItem], enough: int, wake_at: datetime | None) -> dict[str, Ending]:
         settings = batch.settings
         linger = linger_for(len(batch.items))
-        if not settings.deferrable:
+        if not settings.deferrable or is_iterated(self._context):
             return asyncio.run(self._wait_here(settings, window, enough, wake_at, linger))
         return self._defer(settings, window, enough, wake_at, linger)
 
@@ -156,6 +161,7 @@ class BatchRun:
             cancel_on_timeout=settings.cancel_on_timeout,
             durable=self._ledger.is_durable,
             carry=self._ledger.carry(),
+            survives_clear=survives_clear(self._store),
         )
         self._log.info("The worker is free now; %d tasks are waited for", len(window))
         self._operator.defer(trigger=trigger, method_name="execute_round", timeout=settings.timeout + BACKSTOP)

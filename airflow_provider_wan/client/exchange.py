@@ -119,13 +119,16 @@ def not_the_api(vendor: str, call: str, answer: Answer, why: str, task_id: str |
     )
 
 
+REQUEST_ID_LIMIT = 128
+
 _REQUEST_ID = re.compile(rb'"request_id"\s*:\s*"([\w.-]{4,128})"')
 
 
-def request_id_in(headers: Mapping[str, str], body: bytes) -> str | None:
+def request_id_in(headers: Mapping[str, str], body: bytes = b"") -> str | None:
     """Find the vendor's id of an exchange in its headers, or in a body that may have been broken off."""
     found = _REQUEST_ID.search(body)
-    return headers.get("x-request-id") or (found[1].decode("ascii", "replace") if found else None)
+    said = headers.get("x-request-id", "")
+    return said[:REQUEST_ID_LIMIT] or (found[1].decode("ascii", "replace") if found else None)
 
 
 @dataclass(frozen=True)

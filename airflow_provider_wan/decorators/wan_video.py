@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
     DecoratedOperator,
@@ -18,6 +18,10 @@ from airflow_provider_wan.client.requests import VideoRequest, build_request
 from airflow_provider_wan.client.tasks import Mode
 from airflow_provider_wan.client.urls import shorten
 from airflow_provider_wan.operators.base import WanVideoOperator
+from airflow_provider_wan.operators.parameters import check_literals
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 REQUEST_KEY = "wan_request"
 """XCom of the few request fields that the result repeats; the function is not called again after the wait."""
@@ -35,7 +39,10 @@ class _WanVideoDecoratedOperator(DecoratedOperator, WanVideoOperator):
         "wan_conn_id",
         "regenerate",
         "store_to",
+        "ledger_path",
         "poll_interval",
+        "max_cost",
+        "on_unknown_price",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {**DecoratedOperator.template_fields_renderers}
 
@@ -53,8 +60,9 @@ class _WanVideoDecoratedOperator(DecoratedOperator, WanVideoOperator):
         super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
         self.default_mode = mode
         self._built: VideoRequest | None = None
+        check_literals(self._parameters() | {"strict": self.strict, "mode": mode}, task_id=self.task_id)
 
-    def build_request(self, context: Any) -> VideoRequest:
+    def build_request(self, context: Context) -> VideoRequest:
         """Call the function and read the request it returns.
 
         :raises WanRequestError: when it is not the dict of a request.
@@ -66,14 +74,14 @@ class _WanVideoDecoratedOperator(DecoratedOperator, WanVideoOperator):
             context["ti"].xcom_push(key=REQUEST_KEY, value=super().known_of_request(context, self._built))
         return self._built
 
-    def known_of_request(self, context: Any, request: VideoRequest | None) -> dict[str, Any]:
+    def known_of_request(self, context: Context, request: VideoRequest | None) -> dict[str, Any]:
         """Return what the result repeats of the request, also after the wait."""
         if self._built is not None:
             return super().known_of_request(context, self._built)
         ti = context["ti"]
         return dict(ti.xcom_pull(task_ids=ti.task_id, key=REQUEST_KEY, map_indexes=ti.map_index) or {})
 
-    def request_or_none(self, context: Any) -> VideoRequest | None:
+    def request_or_none(self, context: Context) -> VideoRequest | None:
         """Return the request if it has been built in this process; never call the function for it."""
         return self._built
 

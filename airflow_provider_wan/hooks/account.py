@@ -7,7 +7,7 @@ import logging
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -18,10 +18,12 @@ from airflow_provider_wan.client.urls import shorten
 from airflow_provider_wan.client.vendors import DEFAULT_VENDOR, VENDOR_NAMES, vendor_of
 from airflow_provider_wan.client.vendors.base import Vendor
 
+if TYPE_CHECKING:
+    from airflow_provider_wan.client.costs.prices import Price
+
 log = logging.getLogger(__name__)
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-REGIONS = ("ap-southeast-1", "cn-beijing", "us-east-1", "eu-central-1", "ap-northeast-1", "cn-hongkong")
 HOST_NAME = re.compile(r"[A-Za-z0-9._-]+|[0-9a-fA-F:.]+")
 EXTRA_FIELDS = (
     "vendor",
@@ -31,6 +33,7 @@ EXTRA_FIELDS = (
     "submits_per_second",
     "timeout",
     "auth_header",
+    "prices",
 )
 API_SUFFIXES = ("/compatible-mode/v1", "/api/v1", "/v1")
 """Path ends that people copy from the vendors' pages; the calls bring their own."""
@@ -71,13 +74,15 @@ class _Reader:
         elif not str(key).isascii() or not str(key).strip() or any(ord(sign) < 32 for sign in str(key).strip()):
             self._refuse("password", "is one line of plain characters", "something else", "copy the key again")
         header = self._extra.get("auth_header")
-        if header and vendor.name != "freepik":
-            self._refuse("extra.auth_header", "is for vendor freepik only", shorten(header), "remove it")
+        if header and "auth_header" not in vendor.connection_fields:
+            takers = ", ".join(name for name in VENDOR_NAMES if "auth_header" in vendor_of(name).connection_fields)
+            self._refuse("extra.auth_header", f"is for vendor {takers} only", shorten(header), "remove it")
         elif header and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", str(header)):
             self._refuse("extra.auth_header", "is an HTTP header name", shorten(header))
         queries = self._number("queries_per_second", vendor.queries_per_second)
         submits = self._number("submits_per_second", vendor.submits_per_second)
         timeout = self._number("timeout", 30.0)
+        prices = self._prices()
         if self._wrong:
             heading = f"The connection {self._connection.conn_id!r} is not usable:"
             lines = "\n  - ".join([heading, *map(str, self._wrong)])
@@ -92,6 +97,7 @@ class _Reader:
             queries_per_second=queries,
             submits_per_second=submits,
             timeout=timeout,
+            prices=prices,
         )
 
     def _refuse(self, field: str, rule: str, given: str, fix: str = "") -> None:
@@ -131,19 +137,19 @@ class _Reader:
         region = self._extra.get("region")
         if region is None:
             return None
-        if vendor.name != "dashscope":
+        if "region" not in vendor.connection_fields:
             # A form with a choice keeps its last value when the vendor changes; it means nothing elsewhere.
             return None
-        if region not in REGIONS:
-            self._refuse("extra.region", f"is one of {', '.join(REGIONS)}", shorten(region))
+        if region not in vendor.regions:
+            self._refuse("extra.region", f"is one of {', '.join(vendor.regions)}", shorten(region))
             return None
         return str(region)
 
     def _workspace(self, vendor: Vendor) -> str | None:
         workspace = self._extra.get("workspace_id")
-        if workspace is None or vendor.name != "dashscope":
+        if workspace is None or "workspace_id" not in vendor.connection_fields:
             return None
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", str(workspace)):
+        if not vendor.is_workspace_id(str(workspace)):
             self._refuse("extra.workspace_id", "looks like llm-xxxxxxxx", shorten(workspace))
             return None
         return str(workspace)
@@ -157,6 +163,11 @@ class _Reader:
                 self._refuse("extra.region", str(error), shorten(region))
                 return ""
         url = self._full(host)
+        if "@" in url.partition("://")[2].partition("/")[0]:
+            # Not quoted: it may be a proxy's password.
+            rule = "is a base URL without a user name or password"
+            self._refuse("host", rule, "one with '@' in it (not shown)", "the key goes into the field password")
+            return ""
         try:
             parts = urlsplit(url)
             name, _ = parts.hostname, parts.port
@@ -186,6 +197,18 @@ class _Reader:
             return str(self._connection.schema)
         bare = host.rsplit(":", 1)[0] if host.count(":") == 1 else host.strip("[]")
         return "http" if bare in LOOPBACK else "https"
+
+    def _prices(self) -> tuple[Price, ...] | str:
+        given = self._extra.get("prices")
+        if given is None:
+            return ()
+        from airflow_provider_wan.hooks.costs import read_own_prices
+
+        try:
+            return read_own_prices(given)
+        except WanRequestError as error:
+            self._wrong += error.violations
+            return ()
 
     def _number(self, name: str, default: float) -> float:
         value = self._extra.get(name, default)

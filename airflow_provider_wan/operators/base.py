@@ -1,4 +1,4 @@
-"""The base of the operators: their parameters and what Airflow calls; the work itself is in ``execution``.
+"""The base of the operators: their parameters and what Airflow calls; the work itself is in ``worker/``.
 
 This module is imported whenever a DAG is parsed, so it imports little.
 """
@@ -15,9 +15,11 @@ from airflow_provider_wan.client.errors import WanRequestError
 from airflow_provider_wan.client.requests import VideoRequest, build_request
 from airflow_provider_wan.client.tasks import Mode
 from airflow_provider_wan.links.wan import WanVideoLink
-from airflow_provider_wan.operators.parameters import POLICIES, SPANS, check_literals
+from airflow_provider_wan.operators.parameters import check_literals, read_values
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+
     from airflow_provider_wan.worker.video import Execution
 
 COMMON_FIELDS = (
@@ -34,6 +36,24 @@ COMMON_FIELDS = (
     "webhook_url",
     "extra_body",
 )
+OWN_PARAMETERS = (
+    "wan_conn_id",
+    "deferrable",
+    "wait_for_completion",
+    "poll_interval",
+    "timeout",
+    "durable",
+    "regenerate",
+    "on_changed_request",
+    "on_unknown_submission",
+    "cancel_on_kill",
+    "cancel_on_timeout",
+    "store_to",
+    "ledger_path",
+    "max_cost",
+    "on_unknown_price",
+)
+"""What the run is asked to do; the rest is the request."""
 
 
 class WanVideoOperator(BaseOperator):
@@ -57,13 +77,17 @@ class WanVideoOperator(BaseOperator):
     :param wait_for_completion: ``False`` returns the task handle at once.
     :param poll_interval: seconds between two looks at the task.
     :param timeout: from submission, seconds or a timedelta; queueing counts, restarts do not prolong it.
-    :param durable: keep the submission in the task state store, so that later attempts adopt it (Airflow 3.3+).
+    :param durable: record the submission, so that later attempts adopt it (Airflow 3.3+, or with ``ledger_path``).
+    :param ledger_path: object-storage URI under which submissions are recorded instead of in Airflow's task state:
+        no clear reaches it, and it works from Airflow 3.1; the setting ``[wan] ledger_path`` when not given.
     :param regenerate: forget what is recorded and submit (and pay) anew, once per series of retries.
     :param on_changed_request: when the recorded task was made from another request: ``resubmit`` or ``fail``.
     :param on_unknown_submission: when it cannot be known whether a task exists: ``fail`` or ``resubmit``.
     :param cancel_on_kill: cancel the task, where possible, when a person kills the Airflow task.
     :param cancel_on_timeout: cancel the task, where possible, at the deadline.
     :param store_to: object-storage URI to land the video at; the vendor's URL dies within a day.
+    :param max_cost: the most the video may cost, a number or ``"12.50 USD"``: above it nothing is sent.
+    :param on_unknown_price: with ``max_cost``, where no price is known: ``fail`` or ``allow``.
 
     :raises WanRequestError: when literal parameters break rules, already while the DAG is parsed.
     """
@@ -79,7 +103,10 @@ class WanVideoOperator(BaseOperator):
         "wan_conn_id",
         "regenerate",
         "store_to",
+        "ledger_path",
         "poll_interval",
+        "max_cost",
+        "on_unknown_price",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"extra_body": "json", "prompt": "md"}
     operator_extra_links = (WanVideoLink(),)
@@ -113,6 +140,9 @@ class WanVideoOperator(BaseOperator):
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
         store_to: str | None = None,
+        ledger_path: str | None = None,
+        max_cost: float | str | None = None,
+        on_unknown_price: Literal["fail", "allow"] = "fail",
         **kwargs: Any,
     ) -> None:
         # Each key of the result is also an XCom of its own, so that op.output["video_url"] works.
@@ -143,60 +173,73 @@ class WanVideoOperator(BaseOperator):
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self.store_to = store_to
+        self.ledger_path = ledger_path
+        self.max_cost = max_cost
+        self.on_unknown_price = on_unknown_price
         self.video_link: str | None = None
         self.link_is_pushed = False
-        self.running: dict[str, Any] | None = None
+        self._run: Execution | None = None
 
     def _check_literals(self) -> None:
         """Check what is known while the DAG is parsed; every operator calls it at the end of its ``__init__``."""
-        settings = {name: getattr(self, name) for name in (*POLICIES, *SPANS)}
-        check_literals(self.mode, self.request_fields(), settings, is_strict=self.strict, task_id=self.task_id)
+        check_literals(
+            self._parameters() | {"strict": self.strict},
+            task_id=self.task_id,
+            request=(self.mode, self.request_fields()),
+        )
+
+    def _parameters(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in OWN_PARAMETERS}
 
     def request_fields(self) -> dict[str, Any]:
         """Return the request's fields as they are now: before rendering, or rendered."""
         names = (*COMMON_FIELDS, *self.media_fields)
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
-    def build_request(self, context: Any) -> VideoRequest:
+    def build_request(self, context: Context) -> VideoRequest:
         """Return the request of this task instance.
 
         :raises WanRequestError: naming every field whose type or name is wrong.
         """
         return build_request(self.mode, self.request_fields() | {"strict": self.strict})
 
-    def request_or_none(self, context: Any) -> VideoRequest | None:
+    def request_or_none(self, context: Context) -> VideoRequest | None:
         """Return the request, ``None`` when it cannot be built."""
         try:
             return self.build_request(context)
         except WanRequestError:
             return None
 
-    def known_of_request(self, context: Any, request: VideoRequest | None) -> dict[str, Any]:
+    def known_of_request(self, context: Context, request: VideoRequest | None) -> dict[str, Any]:
         """Return what the result takes from the request where the vendor does not echo it."""
         names = ("prompt", "resolution", "ratio", "duration", "seed")
         return {name: getattr(request, name) for name in names} if request else {}
 
-    def execution(self, context: Any) -> Execution:
-        """Return the worker side of one run."""
-        from airflow_provider_wan.worker.video import Execution
+    def _begun(self, context: Context) -> Execution:
+        """Return the worker side of one run.
 
-        return Execution(self, context)
+        :raises WanRequestError: naming every parameter whose rendered value breaks its rule.
+        """
+        from airflow_provider_wan.worker.video import begun
 
-    def execute(self, context: Any) -> Any:
+        own = {"mode": getattr(self, "mode", None), "execution_timeout": self.execution_timeout}
+        self._run = begun(lambda: own | read_values(self._parameters()), self, context)
+        return self._run
+
+    def execute(self, context: Context) -> Any:
         """Obtain the task, then wait for it as the parameters say."""
-        return self.execution(context).start()
+        return self._begun(context).start()
 
-    def execute_again(self, context: Any, event: dict[str, Any]) -> Any:
+    def execute_again(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on after a pause."""
-        return self.execution(context).start(event)
+        return self._begun(context).start(event)
 
-    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Take the trigger's event."""
         self.link_is_pushed = True
-        return self.execution(context).resume(event)
+        return self._begun(context).resume(event)
 
     def on_kill(self) -> None:
         """Cancel the task this worker is waiting for, where possible, with one short request."""
-        from airflow_provider_wan.worker.video import cancel_running
-
-        cancel_running(self)
+        if self._run is not None:
+            self._run.on_kill()

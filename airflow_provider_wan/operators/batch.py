@@ -8,11 +8,35 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_wan.client.errors import Violation, WanRequestError
-from airflow_provider_wan.client.urls import shorten
+from airflow_provider_wan.operators.parameters import check_literals, read_values
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+
     from airflow_provider_wan.batch.run import BatchRun
+
+OWN_PARAMETERS = (
+    "wan_conn_id",
+    "max_in_flight",
+    "store_to",
+    "ledger_path",
+    "manifest_path",
+    "on_item_failure",
+    "fail_if",
+    "item_retries",
+    "strict",
+    "deferrable",
+    "poll_interval",
+    "timeout",
+    "durable",
+    "regenerate",
+    "on_unknown_submission",
+    "cancel_on_kill",
+    "cancel_on_timeout",
+    "max_cost",
+    "on_unknown_price",
+)
+"""What the run is asked to do; the rest is rows."""
 
 
 class WanVideoBatchOperator(BaseOperator):
@@ -29,6 +53,8 @@ class WanVideoBatchOperator(BaseOperator):
     :param fail_if: when the whole task fails in the end: ``any`` item failed, ``all`` did, or more than this
         fraction (0 to 1) did.
     :param item_retries: new tasks for an item whose task failed for a reason that may pass.
+    :param max_cost: the most that all items that are not paid yet may cost, a number or ``"12.50 USD"``: above it
+        nothing is sent.
     :param timeout: for each item from its submission, seconds or a timedelta.
 
     The other parameters are those of :class:`~airflow_provider_wan.operators.base.WanVideoOperator`. Returns counts,
@@ -42,11 +68,14 @@ class WanVideoBatchOperator(BaseOperator):
         "requests",
         "defaults",
         "store_to",
+        "ledger_path",
         "manifest_path",
         "max_in_flight",
         "wan_conn_id",
         "regenerate",
         "poll_interval",
+        "max_cost",
+        "on_unknown_price",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"requests": "json", "defaults": "json"}
     ui_color = "#e7e3ff"
@@ -72,6 +101,9 @@ class WanVideoBatchOperator(BaseOperator):
         on_unknown_submission: Literal["fail", "resubmit"] = "fail",
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
+        ledger_path: str | None = None,
+        max_cost: float | str | None = None,
+        on_unknown_price: Literal["fail", "allow"] = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -79,6 +111,7 @@ class WanVideoBatchOperator(BaseOperator):
         self.defaults = defaults
         self.max_in_flight = max_in_flight
         self.store_to = store_to
+        self.ledger_path = ledger_path
         self.manifest_path = manifest_path
         self.on_item_failure = on_item_failure
         self.fail_if = fail_if
@@ -93,35 +126,30 @@ class WanVideoBatchOperator(BaseOperator):
         self.on_unknown_submission = on_unknown_submission
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
+        self.max_cost = max_cost
+        self.on_unknown_price = on_unknown_price
         self._running: BatchRun | None = None
-        self._check()
+        check_literals(self._parameters(), task_id=self.task_id)
 
-    def _check(self) -> None:
-        wrong = []
-        if self.on_item_failure not in ("continue", "fail"):
-            wrong.append(
-                Violation("on_item_failure", "is 'continue' or 'fail'", shorten(self.on_item_failure), hard=True)
-            )
-        if self.fail_if not in ("any", "all") and not (
-            isinstance(self.fail_if, int | float) and not isinstance(self.fail_if, bool) and 0 <= self.fail_if <= 1
-        ):
-            wrong.append(
-                Violation("fail_if", "is 'any', 'all' or a fraction from 0 to 1", shorten(self.fail_if), hard=True)
-            )
-        if wrong:
-            raise WanRequestError(violations=wrong)
+    def _parameters(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in OWN_PARAMETERS}
 
-    def _begun(self, context: Any) -> BatchRun:
-        from airflow_provider_wan.batch.run import BatchRun
+    def _begun(self, context: Context) -> BatchRun:
+        """Return the worker side of one round.
 
-        self._running = BatchRun(self, context)
+        :raises WanRequestError: naming every parameter whose rendered value breaks its rule.
+        """
+        from airflow_provider_wan.batch.run import begun
+
+        rows = {"requests": self.requests, "defaults": self.defaults, "execution_timeout": self.execution_timeout}
+        self._running = begun(lambda: rows | read_values(self._parameters()), self, context)
         return self._running
 
-    def execute(self, context: Any) -> Any:
+    def execute(self, context: Context) -> Any:
         """Check all items, then submit, wait and store until all are done."""
         return self._begun(context).start()
 
-    def execute_round(self, context: Any, event: dict[str, Any]) -> Any:
+    def execute_round(self, context: Context, event: dict[str, Any]) -> Any:
         """Take what ended, store it, and submit what there is room for."""
         return self._begun(context).resume(event)
 

@@ -1,22 +1,34 @@
-"""The check while a DAG is parsed: of the values that are written out, not of templates."""
+"""What each parameter of the operators accepts: one rule a parameter, for all of them.
+
+A rule is used twice: while the DAG is parsed, on values that are written out, and in the run, on rendered ones.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from os import PathLike
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_wan.client.errors import Violation, WanRequestError
 from airflow_provider_wan.client.requests import build_request
 from airflow_provider_wan.client.rules.request import violations_of
-from airflow_provider_wan.client.tasks import Mode
+from airflow_provider_wan.client.tasks import Mode, TaskHandle
 from airflow_provider_wan.client.urls import shorten
 
 WAN_2_7 = "wan2.7"
-POLICIES = {"on_changed_request": ("resubmit", "fail"), "on_unknown_submission": ("fail", "resubmit")}
-SPANS = ("poll_interval", "timeout")
+LEAST_INTERVAL = 0.1
+LONGEST_SECONDS = 10 * 365 * 86400.0
+"""Longer than any wait, and short enough to be added to a date."""
+
+TRUE_WORDS = frozenset({"true", "1", "yes", "on"})
+FALSE_WORDS = frozenset({"", "false", "0", "no", "off", "none"})
+NOTHING = frozenset({"none", "null", "undefined"})
+"""What a template makes of a value that is not there."""
 
 
 class WanLiteralError(WanRequestError, AirflowFailException):
@@ -24,6 +36,167 @@ class WanLiteralError(WanRequestError, AirflowFailException):
 
     A mapped operator is made only when its task runs; that the error is Airflow's own too spares it the retries.
     """
+
+
+class _Broken(ValueError):
+    """A value breaks its parameter's rule."""
+
+    def __init__(self, rule: str, fix: str = "") -> None:
+        super().__init__(rule)
+        self.rule = rule
+        self.fix = fix
+
+
+Rule = Callable[[Any], Any]
+"""Returns what a value means; raises ``_Broken``."""
+
+
+def _one_of(*words: str) -> Rule:
+    def read(value: Any) -> Any:
+        if value not in words:
+            raise _Broken(f"is one of {', '.join(words)}")
+        return value
+
+    return read
+
+
+def _truth(value: Any) -> bool:
+    word = str(value).strip().lower()
+    if word not in TRUE_WORDS | FALSE_WORDS:
+        raise _Broken("is true or false")
+    return word in TRUE_WORDS
+
+
+def _whole(least: int) -> Rule:
+    def read(value: Any) -> int:
+        number = _number(value)
+        if number is None or number != int(number) or number < least:
+            raise _Broken(f"is a whole number, at least {least}")
+        return int(number)
+
+    return read
+
+
+def _interval(value: Any) -> float:
+    return max(LEAST_INTERVAL, _span(value).total_seconds())
+
+
+def _span(value: Any) -> timedelta:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else _number(value)
+    if seconds is None or not 0 < seconds <= LONGEST_SECONDS:
+        raise _Broken("is a time longer than nothing", "give seconds")
+    return value if isinstance(value, timedelta) else timedelta(seconds=seconds)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return None if isinstance(value, bool) or number != number or abs(number) == float("inf") else number
+
+
+def _fraction(value: Any) -> Any:
+    if value in ("any", "all"):
+        return value
+    number = _number(value)
+    if number is None or not 0 <= number <= 1:
+        raise _Broken("is 'any', 'all' or a fraction from 0 to 1")
+    return number
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or value.strip().lower() in NOTHING:
+        raise _Broken("is the id of a connection")
+    return value.strip()
+
+
+def _uri(value: Any) -> str | None:
+    """Read a place in storage; a template that renders to an empty text means "not given"."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    text = str(value).strip() if isinstance(value, str | PathLike) else ""
+    # A missing slash or colon makes a local file of what was meant to be a bucket.
+    if not text or text.lower() in NOTHING or "\x00" in text or (":/" in text and "://" not in text):
+        raise _Broken("is the URI of a place in storage", "for example s3://bucket/folder/clip.mp4")
+    if "://" in text:
+        parts = urlsplit(text)
+        if not parts.scheme or not (parts.netloc or parts.scheme in ("file", "local", "memory")):
+            raise _Broken("is a URI with a scheme and a bucket", "for example s3://bucket/folder/clip.mp4")
+    return text
+
+
+def _required_uri(value: Any) -> str:
+    found = _uri(value)
+    if found is None:
+        raise _Broken("is the URI of a place in storage", "for example s3://bucket/folder/clip.mp4")
+    return found
+
+
+def _handle(value: Any) -> TaskHandle:
+    """Read a handle as a dict or as JSON; a whole result works too, it holds the handle's keys."""
+    found = value
+    if isinstance(value, str):
+        try:
+            # A template renders a dict as Python shows it, unless it says "| tojson".
+            found = json.loads(value)
+        except ValueError:
+            found = None
+    if isinstance(found, Mapping) and found.get("task_id") and found.get("vendor"):
+        try:
+            return TaskHandle.model_validate(dict(found))
+        except ValueError:
+            pass
+    raise _Broken(
+        "is a task handle: a dict (or its JSON) with vendor, task_id, mode, model, submitted_at",
+        "pass op.output, or a template that ends with | tojson",
+    )
+
+
+def _max_cost(value: Any) -> Any:
+    if value is None:
+        return None
+    # Not at the top: most DAGs are parsed without it.
+    from airflow_provider_wan.client.costs.limit import parse_max_cost
+
+    try:
+        return parse_max_cost(value)
+    except WanRequestError as error:
+        (wrong,) = error.violations
+    raise _Broken(wrong.rule, wrong.fix)
+
+
+RULES: dict[str, Rule] = {
+    "cancel_on_kill": _truth,
+    "cancel_on_timeout": _truth,
+    "deferrable": _truth,
+    "durable": _truth,
+    "fail_if": _fraction,
+    "handle": _handle,
+    "item_retries": _whole(0),
+    "ledger_path": _uri,
+    "manifest_path": _uri,
+    "max_cost": _max_cost,
+    "max_in_flight": _whole(1),
+    "mode": _one_of(*Mode),
+    "on_changed_request": _one_of("resubmit", "fail"),
+    "on_item_failure": _one_of("continue", "fail"),
+    "on_unknown_price": _one_of("fail", "allow"),
+    "on_unknown_submission": _one_of("fail", "resubmit"),
+    "poke_interval": _interval,
+    "poll_interval": _interval,
+    "regenerate": _truth,
+    "result": _handle,
+    "store_to": _uri,
+    "strict": _truth,
+    "timeout": _span,
+    "wait_for_completion": _truth,
+    "wan_conn_id": _name,
+}
+"""The rule of each parameter that is not the request's own."""
+
+TRANSFER_RULES: dict[str, Rule] = RULES | {"store_to": _required_uri}
+"""The same for an operator that does nothing but store."""
 
 
 def is_literal(value: Any) -> bool:
@@ -37,19 +210,46 @@ def is_literal(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | timedelta)
 
 
-def check_literals(
-    mode: Mode, fields: dict[str, Any], settings: Mapping[str, Any], *, is_strict: bool, task_id: str
-) -> None:
-    """Refuse literal values that break the rules of the model's family; the vendor is not known yet.
+def read_values(given: Mapping[str, Any], rules: Mapping[str, Rule] = RULES) -> dict[str, Any]:
+    """Return what the rendered values of some parameters mean.
 
-    :param fields: the request's.
-    :param settings: the operator's own parameters: policies, interval, time-out.
+    :raises WanRequestError: naming every parameter whose value breaks its rule; nothing was sent.
+    """
+    found: dict[str, Any] = {}
+    wrong: list[Violation] = []
+    for name, value in given.items():
+        try:
+            found[name] = rules[name](value)
+        except _Broken as broken:
+            wrong.append(Violation(name, broken.rule, shorten(value), broken.fix, hard=True))
+    if wrong:
+        raise WanRequestError(violations=wrong)
+    return found
+
+
+def check_literals(
+    given: Mapping[str, Any],
+    *,
+    task_id: str,
+    request: tuple[Mode, dict[str, Any]] | None = None,
+    rules: Mapping[str, Rule] = RULES,
+) -> None:
+    """Refuse literal values that break a rule.
+
+    :param given: parameters of the operator that have a row in ``RULES``.
+    :param request: mode and fields of the request, which is held against the rules of its model's family; the vendor
+        is not known yet.
     :raises WanLiteralError: listing all violations.
     """
-    found = [*_of_request(mode, fields, is_strict), *_of_settings(settings)]
+    is_strict = str(given.get("strict", True)).strip().lower() not in FALSE_WORDS
+    found = list(_of_request(*request, is_strict)) if request else []
+    try:
+        read_values({name: value for name, value in given.items() if is_literal(value)}, rules)
+    except WanRequestError as error:
+        found += error.violations
     if found:
-        rules = "a rule" if len(found) == 1 else f"{len(found)} rules"
-        heading = f"Task {task_id!r} breaks {rules} as it is written in the DAG:"
+        count = "a rule" if len(found) == 1 else f"{len(found)} rules"
+        heading = f"Task {task_id!r} breaks {count} as it is written in the DAG:"
         raise WanLiteralError("\n  - ".join([heading, *map(str, found)]), violations=found)
 
 
@@ -60,7 +260,7 @@ def _of_request(mode: Mode, fields: dict[str, Any], is_strict: bool) -> Iterator
         request = build_request(mode, literal | {"strict": is_strict})
     except WanRequestError as error:
         yield from error.violations
-        # Go on with the others, so that everything is told at once.
+        # Go on with the others, so that everything is said at once.
         open_fields |= {violation.field.split(".")[0] for violation in error.violations}
         fitting = {name: value for name, value in literal.items() if name not in open_fields}
         request = build_request(mode, fitting | {"strict": is_strict})
@@ -75,20 +275,3 @@ def _depends(violation: Violation, open_fields: set[str]) -> bool:
     """Whether a value that is not known yet may mend the violation."""
     looked_at = {name.split("[")[0] for name in violation.field.split(", ")} | set(violation.depends_on)
     return not open_fields.isdisjoint(looked_at)
-
-
-def _of_settings(settings: Mapping[str, Any]) -> Iterator[Violation]:
-    for name, value in settings.items():
-        if not is_literal(value):
-            continue
-        if name in POLICIES and value not in POLICIES[name]:
-            yield Violation(name, f"is one of {', '.join(POLICIES[name])}", shorten(value), hard=True)
-        elif name in SPANS and not _seconds(value) > 0:
-            yield Violation(name, "is a time longer than nothing", shorten(value), "give seconds", hard=True)
-
-
-def _seconds(value: Any) -> float:
-    try:
-        return value.total_seconds() if isinstance(value, timedelta) else float(value)
-    except (TypeError, ValueError):
-        return 0.0

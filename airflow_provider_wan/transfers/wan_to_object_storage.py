@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_wan.client.errors import Violation, WanRequestError
-from airflow_provider_wan.client.urls import shorten
+from airflow_provider_wan.operators.parameters import TRANSFER_RULES, check_literals, read_values
 
-STATE_KEY = "wan_landed"
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+OWN_PARAMETERS = ("result", "store_to", "wan_conn_id")
 
 
 class WanVideoToObjectStorageOperator(BaseOperator):
@@ -35,68 +37,13 @@ class WanVideoToObjectStorageOperator(BaseOperator):
         self.result = result
         self.store_to = store_to
         self.wan_conn_id = wan_conn_id
+        check_literals(self._parameters(), task_id=self.task_id, rules=TRANSFER_RULES)
 
-    def execute(self, context: Any) -> dict[str, Any]:
+    def _parameters(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in OWN_PARAMETERS}
+
+    def execute(self, context: Context) -> dict[str, Any]:
         """Land the video; ask for its present address first."""
-        from airflow_provider_wan.client.errors import WanError
-        from airflow_provider_wan.client.tasks import result_of
-        from airflow_provider_wan.delivery.landing import is_stored, land, target_of
-        from airflow_provider_wan.hooks.wan import WanHook
-        from airflow_provider_wan.operators.handles import read_handle
-        from airflow_provider_wan.worker.failing import fail
+        from airflow_provider_wan.worker.transfer import transfer
 
-        handle = read_handle(self.result)
-        known = dict(self.result) if isinstance(self.result, Mapping) else {}
-        store = context.get("task_state_store")
-        stored: dict[str, Any] | None = store.get(STATE_KEY) if store is not None else None
-        hook = WanHook(self.wan_conn_id)
-        try:
-            task = self._task(hook, handle, known)
-            result = result_of(task, **(known | handle.to_dict()))
-            if stored and stored["uri"] == target_of(task, self.store_to) and is_stored(stored):
-                self.log.info("The video is stored already at %s", stored["uri"])
-                return result | stored
-            landed = land(task, self.store_to, hook.account).to_dict()
-        except WanError as error:
-            fail(error)
-        finally:
-            hook.close()
-        if store is not None:
-            store.set(STATE_KEY, landed)
-        self.log.info("Stored the video at %s (%d bytes)", landed["uri"], landed["bytes"])
-        self._tell_assets(context, result | landed)
-        return result | landed
-
-    def _tell_assets(self, context: Any, result: dict[str, Any]) -> None:
-        from airflow_provider_wan.worker.video import tell_assets
-
-        tell_assets(self, context, result)
-
-    def _task(self, hook: Any, handle: Any, known: dict[str, Any]) -> Any:
-        """Return the task as the vendor sees it now; its URL may be younger than the one handed on."""
-        from airflow_provider_wan.client.errors import WanAuthError, WanError
-        from airflow_provider_wan.client.tasks import TaskStatus, VideoTask
-
-        try:
-            task = hook.get_task(handle)
-            if task.status is TaskStatus.SUCCEEDED:
-                return task
-        except WanAuthError:
-            raise
-        except WanError as error:
-            self.log.info("The task cannot be asked for now: %s", error)
-            task = None
-        if known.get("video_url"):
-            return VideoTask.model_validate(known | {"status": TaskStatus.SUCCEEDED})
-        state = task.status if task is not None else "not known"
-        raise WanRequestError(
-            violations=[
-                Violation(
-                    "result",
-                    f"is of a finished task (task {handle.task_id} is {state})",
-                    shorten(self.result),
-                    "wait for it first, with WanTaskSensor",
-                    hard=True,
-                )
-            ]
-        )
+        return transfer(lambda: read_values(self._parameters(), TRANSFER_RULES), self.result, self, context)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from airflow_provider_wan.client.errors import WanError, WanQuotaError
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.requests import VideoRequest
-from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, result_of, utc_now
+from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask, result_of, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
+from airflow_provider_wan.client.urls import public_url
 from airflow_provider_wan.durable import (
     Attempt,
     Clue,
@@ -24,38 +25,61 @@ from airflow_provider_wan.durable import (
     PaidCall,
     Policies,
     Record,
+    StateStore,
+    heal,
 )
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
+from airflow_provider_wan.triggers.owner import owner_of
+from airflow_provider_wan.worker.assets import add_to_events
+from airflow_provider_wan.worker.costs import check_cost
 from airflow_provider_wan.worker.failing import fail
+from airflow_provider_wan.worker.killing import CANCEL_SECONDS, KILL_SECONDS, cancel_within
+from airflow_provider_wan.worker.ledgers import CLEARED, NO_TASK_STATE, is_iterated, store_for, survives_clear
+from airflow_provider_wan.worker.settings import (
+    RequestSource,
+    TaskOperator,
+    VideoSettings,
+    deadline_of,
+    ending_in,
+    ends_at,
+    profile_of,
+    series_of,
+)
 
 if TYPE_CHECKING:
-    from airflow_provider_wan.operators.base import WanVideoOperator
+    from airflow.sdk import Context
 
-BACKSTOP = timedelta(minutes=5)
-"""How long after the trigger's own deadline Airflow's stands; its passing skips all clean-up."""
 
-SHORTEST_SEARCH = timedelta(minutes=2)
-"""A search for a lost submission gets as long at least, however little is left of the time-out."""
+class VideoTaskOperator(TaskOperator, RequestSource, Protocol):
+    """An operator that makes one video."""
 
-THROTTLED_PAUSE = 60.0
-SUBMIT_SECONDS_ON_WORKER = 15.0
-KILL_PATIENCE = Patience(tries=1)
+
+def begun(settings: Callable[[], Mapping[str, Any]], operator: VideoTaskOperator, context: Context) -> Execution:
+    """Return a run whose settings are an operator's rendered parameters; wrong ones make Airflow's retries useless."""
+    try:
+        return Execution(VideoSettings(**settings()), operator, context)
+    except WanError as error:
+        fail(error)
 
 
 class Execution:
     """One run of an operator on a worker; after a deferral there is a new one, in a new process."""
 
-    def __init__(self, operator: WanVideoOperator, context: Any) -> None:
+    def __init__(self, settings: VideoSettings, operator: VideoTaskOperator, context: Context) -> None:
+        self._settings = settings
         self._operator = operator
         self._context = context
         self._log = operator.log
-        self._hook = WanHook(operator.wan_conn_id)
+        self._hook = WanHook(settings.wan_conn_id)
+        self._waiting_for: TaskHandle | None = None
         self._since = utc_now()
         self._carried: dict[str, Any] | None = None
         self._clue: Clue | None = None
         self._known = Knowledge()
         self._is_begun = False
+        self._is_place_proven = False
+        self._is_cost_checked = False
 
     # -- steps ----------------------------------------------------------------------------------------
 
@@ -66,7 +90,14 @@ class Execution:
             self._since = datetime.fromisoformat(event["since"])
             self._carried = event.get("record")
             self._clue = Clue.of(event["clue"]) if event.get("clue") else None
+        elif self._ledger.begin(int(getattr(self._context["ti"], "try_number", 1) or 1)):
+            self._log.warning(CLEARED)
         return self._begin(lambda: self._attempt().obtain())
+
+    @property
+    def _defers(self) -> bool:
+        """Whether the wait is the triggerer's; one of many tasks in one process would take the others down with it."""
+        return self._settings.deferrable and not is_iterated(self._context)
 
     def _begin(self, obtain: Callable[[], Obtained | ComeBack]) -> Any:
         while True:
@@ -75,7 +106,7 @@ class Execution:
                 found = obtain()
             except WanQuotaError as error:
                 refusal = error
-                pause = max(error.retry_after or 0.0, THROTTLED_PAUSE)
+                pause = max(error.retry_after or 0.0, self._settings.times.throttled_pause)
                 found = ComeBack(pause, f"The submission is throttled, no task was made: {error}")
             except WanError as error:
                 fail(error)
@@ -90,15 +121,16 @@ class Execution:
         """Take the trigger's event; return the result."""
         self._is_begun = True
         try:
-            ending = Ending.from_event(event)
-        except (KeyError, TypeError, ValueError):
-            fail(
-                WanError(
-                    "The trigger's event is not understood; the task stays recorded and the next attempt adopts it",
-                    retryable=True,
-                )
-            )
+            ending = ending_in(event)
+        except WanError as error:
+            fail(error)
+        heal(self._ledger, self._handle_of(ending.task))
         return self._finish(ending)
+
+    def on_kill(self) -> None:
+        """Cancel the task that this worker waits for, where possible, in the seconds that a killed worker has."""
+        if self._waiting_for is not None and self._settings.cancel_on_kill:
+            self._log.info(cancel_within(KILL_SECONDS, self._hook, self._waiting_for))
 
     # -- obtaining ------------------------------------------------------------------------------------
 
@@ -112,41 +144,61 @@ class Execution:
 
     @cached_property
     def _ledger(self) -> Ledger:
-        if not self._operator.durable:
+        if not self._settings.durable:
             return Ledger(None, carried=self._carried)
-        store = self._context.get("task_state_store")
-        if store is None and not self._is_begun:
-            self._log.warning(
-                "This Airflow keeps no task state (3.3 and newer do): a retry of this task may submit, and pay, again"
-            )
-        return Ledger(store, carried=self._carried)
+        if self._store is None and not self._is_begun:
+            self._log.warning(NO_TASK_STATE)
+        return Ledger(self._store, carried=self._carried)
+
+    @cached_property
+    def _store(self) -> StateStore | None:
+        return store_for(self._context, self._settings.ledger_path) if self._settings.durable else None
 
     def _attempt(self) -> Attempt:
-        operator, ti = self._operator, self._context["ti"]
+        settings = self._settings
         clue, self._clue = self._clue, None
         return Attempt(
             call=PaidCall(
                 client=self._hook.get_conn(),
                 ledger=self._ledger,
                 request=self._request,
-                account_name=operator.wan_conn_id,
-                series=str(getattr(ti, "max_tries", "")),
-                patience=Patience(throttled=SUBMIT_SECONDS_ON_WORKER),
+                account_name=settings.wan_conn_id,
+                series=series_of(self._context),
+                patience=Patience(throttled=settings.times.submit),
+                before=self._before_paying,
+                expected_cost=self._hook.costs.expected_cost(self._request),
                 log=self._log,
             ),
             policies=Policies(
-                regenerate=truth("regenerate", operator.regenerate),
-                on_changed_request=operator.on_changed_request,
-                on_unknown_submission=operator.on_unknown_submission,
+                regenerate=settings.regenerate,
+                on_changed_request=settings.on_changed_request,
+                on_unknown_submission=settings.on_unknown_submission,
             ),
             is_alive=self._is_alive,
             is_stored=self._is_stored,
-            give_up=self._timeout,
+            give_up=settings.timeout,
             since=self._since,
-            can_search_elsewhere=operator.deferrable,
+            can_search_elsewhere=self._defers,
+            owner=owner_of(self._context["ti"]),
             clue=clue,
             known=self._known,
         )
+
+    def _before_paying(self) -> None:
+        """Refuse what costs too much, and see that the video can be stored."""
+        if not self._is_cost_checked:
+            settings = self._settings
+            check_cost(self._hook, self._request, settings.max_cost, settings.on_unknown_price, self._log)
+            self._is_cost_checked = True
+        self._prove_place()
+
+    def _prove_place(self) -> None:
+        """See that the video can be stored, before it is paid for."""
+        if self._settings.store_to and self._settings.wait_for_completion and not self._is_place_proven:
+            from airflow_provider_wan.delivery.storage import prove
+
+            prove(self._settings.store_to)
+            self._is_place_proven = True
 
     def _is_alive(self, task: VideoTask) -> bool:
         from airflow_provider_wan.delivery.landing import is_alive
@@ -154,86 +206,83 @@ class Execution:
         return is_alive(task, self._hook.account)
 
     def _is_stored(self, stored: dict[str, Any]) -> bool:
-        from airflow_provider_wan.delivery.landing import is_stored
+        from airflow_provider_wan.delivery.storage import is_stored
 
         return is_stored(stored)
 
     # -- waiting --------------------------------------------------------------------------------------
 
-    @property
-    def _timeout(self) -> timedelta:
-        timeout = self._operator.timeout
-        return timeout if isinstance(timeout, timedelta) else timedelta(seconds=float(timeout))
-
-    @property
-    def _interval(self) -> float:
-        return max(0.1, float(self._operator.poll_interval))
-
     def _deadline(self, handle: TaskHandle) -> datetime:
-        """Count from submission; an adopted task whose time is over gets a new time-out."""
-        now = utc_now()
-        deadline = handle.submitted_at + self._timeout
-        if deadline <= now:
-            deadline = now + self._timeout
-        limit = self._operator.execution_timeout
-        return min(deadline, now + limit) if limit else deadline
+        settings = self._settings
+        limit = ends_at(self._context, self._since, settings.execution_timeout, settings.times)
+        return deadline_of(handle.submitted_at, utc_now(), settings.timeout, limit)
 
     def _go_on(self, obtained: Obtained) -> Any:
-        handle, operator = obtained.handle, self._operator
+        handle, settings = obtained.handle, self._settings
         self._show_link(self._hook.vendor.task_page(handle, self._hook.account))
         if not obtained.is_adopted:
-            told = (self._hook.vendor.title, handle.model, handle.request_id and f"request_id={handle.request_id}")
-            self._log.info("Submitted task %s (%s)", handle.task_id, ", ".join(filter(None, told)))
-        if not operator.wait_for_completion:
+            details = (self._hook.vendor.title, handle.model, handle.request_id and f"request_id={handle.request_id}")
+            self._log.info("Submitted task %s (%s)", handle.task_id, ", ".join(filter(None, details)))
+        if not settings.wait_for_completion:
             return handle.to_dict()
         if obtained.stored is not None:
             task = obtained.task or VideoTask(task_id=handle.task_id, vendor=handle.vendor, mode=handle.mode)
             known = {"status": str(TaskStatus.SUCCEEDED)}
-            return self._hand_on(self._result(task, handle) | known | self._in_place(task, obtained.stored))
+            landed = self._land(task, settings.store_to or obtained.stored["uri"], obtained.stored)
+            if landed != obtained.stored and (record := self._record()) is not None:
+                self._keep(record.model_copy(update={"stored": landed}))
+            result = self._result(task, handle) | known | landed
+            record = self._record()
+            return self._hand_on(result | {"cost": result["cost"] or (record.cost if record else None)})
         if obtained.task is not None and obtained.task.status is TaskStatus.SUCCEEDED:
             return self._finish(Ending(EndingStatus.SUCCESS, obtained.task))
         deadline = self._deadline(handle)
-        operator.running = handle.to_dict()
-        if operator.deferrable:
+        self._waiting_for = handle
+        if self._defers:
             self._defer(handle, deadline)
-        ending = self._hook.wait_for_ending(handle, deadline, self._interval, self._log.info)
-        if ending.status is EndingStatus.TIMEOUT and operator.cancel_on_timeout:
-            ending = Ending(ending.status, ending.task, f"{ending.message}. {cancel_now(self._hook, handle)}")
-        operator.running = None
+        ending = self._hook.wait_for_ending(handle, deadline, settings.poll_interval, self._log.info)
+        if ending.status is EndingStatus.TIMEOUT and settings.cancel_on_timeout:
+            outcome = cancel_within(CANCEL_SECONDS, self._hook, handle)
+            ending = Ending(ending.status, ending.task, f"{ending.message}. {outcome}")
+        self._waiting_for = None
         return self._finish(ending)
 
     def _defer(self, handle: TaskHandle, deadline: datetime) -> NoReturn:
         from airflow_provider_wan.triggers.wan import WanTaskTrigger
 
-        operator = self._operator
+        settings = self._settings
         trigger = WanTaskTrigger(
-            wan_conn_id=operator.wan_conn_id,
+            wan_conn_id=settings.wan_conn_id,
             handle=handle.to_dict(),
             deadline=deadline.isoformat(),
-            poll_interval=self._interval,
-            cancel_on_kill=operator.cancel_on_kill,
-            cancel_on_timeout=operator.cancel_on_timeout,
+            poll_interval=settings.poll_interval,
+            cancel_on_kill=settings.cancel_on_kill,
+            cancel_on_timeout=settings.cancel_on_timeout,
             durable=self._ledger.is_durable,
-            profile=f"{handle.model}/{self._request.resolution}/{self._request.duration}",
+            profile=profile_of(handle.model, self._request),
+            survives_clear=survives_clear(self._store),
         )
         self._log.info(
             "The worker is free now; task %s is waited for until %s",
             handle.task_id,
             deadline.isoformat(timespec="seconds"),
         )
-        operator.defer(trigger=trigger, method_name="execute_complete", timeout=deadline - utc_now() + BACKSTOP)
+        timeout = deadline - utc_now() + timedelta(seconds=settings.times.backstop)
+        self._operator.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
 
     def _pause(self, come_back: ComeBack, refusal: WanError | None) -> None:
         """Wait before the next attempt to obtain the task: here in the worker, or by a deferral."""
         moment = utc_now() + timedelta(seconds=come_back.seconds)
-        if moment > self._since + self._timeout:
-            why = f"{come_back.why}; the time-out of {self._timeout} is over. The next attempt goes on from here"
+        if moment > self._since + self._settings.timeout:
+            why = (
+                f"{come_back.why}; the time-out of {self._settings.timeout} is over. The next attempt goes on from here"
+            )
             fail(refusal or WanError(why, retryable=True))
         if come_back.sought is not None:
             self._log.info("%s. The worker is free meanwhile", come_back.why)
             self._defer_search(come_back.sought)
         self._log.info("%s. Trying again in %.0f s", come_back.why, come_back.seconds)
-        if not self._operator.deferrable:
+        if not self._defers:
             time.sleep(come_back.seconds)
             return
         from airflow_provider_wan.triggers.wan import WanPauseTrigger
@@ -244,10 +293,12 @@ class Execution:
     def _defer_search(self, sought: Sought) -> NoReturn:
         from airflow_provider_wan.triggers.wan import WanSearchTrigger
 
+        settings = self._settings
+        least = utc_now() + timedelta(seconds=settings.times.shortest_search)
         trigger = WanSearchTrigger(
-            wan_conn_id=self._operator.wan_conn_id,
+            wan_conn_id=settings.wan_conn_id,
             sought=sought.to_dict(),
-            deadline=max(self._since + self._timeout, utc_now() + SHORTEST_SEARCH).isoformat(),
+            deadline=max(self._since + settings.timeout, least).isoformat(),
             since=self._since.isoformat(),
             record=self._ledger.carried(),
         )
@@ -290,11 +341,19 @@ class Execution:
         result = self._result(task, None)
         self._log.info("Task %s has its video; the link 'Generated video' leads to it", task.task_id)
         record = self._record()
-        if self._operator.store_to:
-            result |= self._land(task, record)
-        if record is not None and record.handle is not None and record.handle.task_id == task.task_id:
+        if record is not None and (record.handle is None or record.handle.task_id != task.task_id):
+            record = None
+        if record is not None and record.handle is not None and task.submitted_at is None:
+            task = task.model_copy(update={"submitted_at": record.handle.submitted_at})
+        self._show_link(result["video_url"])
+        if self._settings.store_to:
+            result |= self._land(task, self._settings.store_to, record.stored if record else None)
+        if record is not None:
             stored = {name: result[name] for name in ("uri", "bytes", "sha256") if name in result}
-            self._keep(record.model_copy(update={"finished": True, "stored": stored or record.stored}))
+            # A decorated function's request is not at hand any more: its estimate is on record.
+            result["cost"] = result["cost"] or record.cost
+            update = {"finished": True, "stored": stored or record.stored, "cost": result["cost"]}
+            self._keep(record.model_copy(update=update))
         return self._hand_on(result)
 
     def _keep(self, record: Record) -> None:
@@ -303,117 +362,61 @@ class Execution:
         except WanError as error:
             self._log.warning("%s", error)
 
-    def _with_prompts(self, task: VideoTask) -> VideoTask:
-        """Fetch the rewritten prompt: events carry no prompts, they are user data."""
-        handle = TaskHandle(
+    def _handle_of(self, task: VideoTask) -> TaskHandle:
+        """Return the handle of a task out of an event."""
+        return TaskHandle(
             vendor=task.vendor,
             task_id=task.task_id,
-            mode=self._operator.mode if task.mode is None else task.mode,
+            mode=task.mode or self._settings.mode or Mode.TEXT_TO_VIDEO,
             model=task.model or "",
             submitted_at=task.submitted_at or utc_now(),
         )
+
+    def _with_prompts(self, task: VideoTask) -> VideoTask:
+        """Fetch the rewritten prompt: events carry no prompts, they are user data."""
         try:
-            return self._hook.get_task(handle)
+            return self._hook.get_task(self._handle_of(task))
         except WanError as error:
             self._log.warning("The rewritten prompt could not be fetched: %s", error)
             return task
         finally:
             self._hook.close()
 
-    def _land(self, task: VideoTask, record: Record | None) -> dict[str, Any]:
-        from airflow_provider_wan.delivery.landing import land, target_of
+    def _land(self, task: VideoTask, target: str, stored: dict[str, Any] | None) -> dict[str, Any]:
+        """Put the video where it is wanted; say what is there to be saved when that fails."""
+        from airflow_provider_wan.delivery.landing import land_once
+        from airflow_provider_wan.delivery.storage import reason_of
 
-        target = str(self._operator.store_to)
-        stored = record.stored if record and record.handle and record.handle.task_id == task.task_id else None
-        if stored and stored["uri"] == target_of(task, target) and self._is_stored(stored):
-            self._log.info("The video is stored already at %s", stored["uri"])
-            return stored
         try:
-            landed = land(task, target, self._hook.account)
+            return land_once(task, target, self._hook.account, stored, log=self._log)
         except WanError as error:
-            fail(error)
-        self._log.info("Stored the video at %s (%d bytes)", landed.uri, landed.bytes)
-        return landed.to_dict()
-
-    def _in_place(self, task: VideoTask, stored: dict[str, Any]) -> dict[str, Any]:
-        """Return where the video lies; copy it when ``store_to`` names another place than before."""
-        from airflow_provider_wan.delivery.landing import copy_stored, target_of
-
-        uri = target_of(task, str(self._operator.store_to)) if self._operator.store_to else stored["uri"]
-        if uri == stored["uri"]:
-            return stored
-        try:
-            landed = copy_stored(stored, uri).to_dict()
-        except WanError as error:
-            fail(error)
-        self._log.info("Copied the video from %s to %s", stored["uri"], uri)
-        record = self._record()
-        if record is not None:
-            self._keep(record.model_copy(update={"stored": landed}))
-        return landed
+            kind, reason, retryable = type(error), error.message, error.retryable
+        except Exception as error:  # noqa: BLE001 - whatever the storage raises
+            kind, reason, retryable = WanError, reason_of(error), True
+        return fail(kind(not_stored(task, target, reason), task_id=task.task_id, retryable=retryable))
 
     def _result(self, task: VideoTask, handle: TaskHandle | None) -> dict[str, Any]:
-        known = self._operator.known_of_request(self._context, self._operator.request_or_none(self._context))
+        request = self._operator.request_or_none(self._context)
+        known = self._operator.known_of_request(self._context, request)
         if handle is not None:
             known |= handle.to_dict()
-        return result_of(task, **known)
+        return result_of(self._hook.priced(task, request), **known)
 
     def _hand_on(self, result: dict[str, Any]) -> dict[str, Any]:
         self._show_link(result.get("video_url"))
-        tell_assets(self._operator, self._context, result)
+        add_to_events(self._operator.outlets, self._context, result)
         return result
 
     def _show_link(self, url: str | None) -> None:
         WanVideoLink().show(self._operator, self._context, url)
 
 
-ASSET_KEYS = ("task_id", "vendor", "model", "mode", "resolution", "ratio", "duration", "seed", "uri", "bytes", "sha256")
-
-
-def tell_assets(operator: Any, context: Any, result: dict[str, Any]) -> None:
-    """Put the result's small fields into the events of the operator's asset outlets.
-
-    An alias becomes the asset that was stored: its URI is known only now.
-    """
-    from airflow.sdk import Asset, AssetAlias
-
-    small = {name: result[name] for name in ASSET_KEYS if result.get(name) is not None}
-    for outlet in getattr(operator, "outlets", None) or []:
-        if not isinstance(outlet, AssetAlias):
-            context["outlet_events"][outlet].extra.update(small)
-        elif "uri" in small:
-            context["outlet_events"][outlet].add(Asset(small["uri"]), extra=small)
-
-
-def truth(name: str, value: Any) -> bool:
-    """Read a boolean that may have been rendered from a template.
-
-    :raises WanError: for anything that is neither true nor false.
-    """
-    if isinstance(value, bool):
-        return value
-    word = str(value).strip().lower()
-    if word in ("true", "1", "yes", "on"):
-        return True
-    if word in ("", "false", "0", "no", "off", "none"):
-        return False
-    from airflow_provider_wan.client.errors import Violation, WanRequestError
-
-    raise WanRequestError(violations=[Violation(name, "is true or false", repr(value), hard=True)])
-
-
-def cancel_now(hook: WanHook, handle: TaskHandle) -> str:
-    """Cancel a task from the worker, with one short request; return what became of it."""
-    from airflow_provider_wan.triggers.wan import told
-
-    try:
-        return told(hook, handle, hook.cancel_task(handle, KILL_PATIENCE))
-    except WanError as error:
-        return f"Task {handle.task_id} could not be cancelled ({error}): it may run on and be billed"
-
-
-def cancel_running(operator: WanVideoOperator) -> None:
-    """Cancel the task that a worker was waiting for when it was killed."""
-    if operator.running is None or not operator.cancel_on_kill:
-        return
-    operator.log.info(cancel_now(WanHook(operator.wan_conn_id), TaskHandle.of(operator.running)))
+def not_stored(task: VideoTask, target: str, reason: str) -> str:
+    """Say of a video that was made and could not be stored: that it exists, where, until when, and what to do."""
+    address = public_url(task.video_url) if task.video_url else "its vendor's content endpoint"
+    until = f"until {task.url_expires_at:%Y-%m-%d %H:%M} UTC" if task.url_expires_at else "for about a day"
+    return (
+        f"The video of task {task.task_id} was made and is paid, but could not be stored at {target}: {reason}. It is "
+        f"at {address} {until} (the link 'Generated video' has the full address). Mend the storage, then clear this "
+        "task: it adopts the video and pays nothing"
+    )

@@ -60,7 +60,7 @@ def memory_storage() -> None:
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pauses of the product are constants; here they are short."""
     batch = "airflow_provider_wan.batch"
-    monkeypatch.setattr("airflow_provider_wan.batch.plan_values.LEAST_INTERVAL", 0.01)
+    monkeypatch.setattr("airflow_provider_wan.operators.parameters.LEAST_INTERVAL", 0.01)
     monkeypatch.setattr(f"{batch}.submitting.TIMING", QUICK)
     monkeypatch.setattr(f"{batch}.submitting.SUBMIT_PATIENCE", Patience(tries=1, throttled=0.0))
     monkeypatch.setattr(f"{batch}.submitting.PAUSE_SECONDS", 0.1)

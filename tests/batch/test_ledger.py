@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_wan.batch import ledger as ledger_module
 from airflow_provider_wan.batch.ledger import BatchLedger
 from airflow_provider_wan.batch.records import ItemRecord
 from airflow_provider_wan.client.errors import WanTransportError
@@ -170,3 +171,49 @@ def test_an_entry_reopened_keeps_its_task() -> None:
     assert not lost.is_in_flight
     assert lost.reopened().is_in_flight
     assert lost.reopened().tries == 1
+
+
+class Refuses(CountingStore):
+    """Refuses the n-th write; ``is_kept``: it was taken all the same, only the answer was bad."""
+
+    def __init__(self, at: int, is_kept: bool) -> None:
+        super().__init__()
+        self.at, self.is_kept, self.has_refused = at, is_kept, False
+
+    def set(self, key: str, value: Any, **named: Any) -> None:
+        is_refused = self.calls["set"] + 1 == self.at
+        if is_refused and not self.is_kept:
+            self.calls["set"] += 1
+        else:
+            super().set(key, value, **named)
+        if is_refused:
+            self.has_refused = True
+            raise RuntimeError("API_SERVER_ERROR")
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_refused_write_leaves_no_older_copy_that_is_read_again(
+    is_kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while a chunk is split: the process goes on with smaller entries, and the next one reads its last state."""
+    monkeypatch.setattr(ledger_module, "CHUNK_BYTES", 8000)
+    keys = [f"{number:024d}.1" for number in range(12)]
+    long = {"video_url": URL.format(1), "status": TaskStatus.SUCCEEDED}
+    at = 0
+    while True:
+        at += 1
+        store = Refuses(at, is_kept)
+        ledger = BatchLedger(store)
+        for update in ({}, long, {"error_message": "later"}):
+            for number, key in enumerate(keys):
+                small = ItemRecord(record=record(number, handle=handle(number)), error_code="small")
+                try:
+                    ledger.keep(key, small.model_copy(update={} if store.has_refused else update))
+                except LedgerError:
+                    ledger.keep(key, small)
+        again = BatchLedger(store)
+        again.load()
+        assert dict(again) == dict(ledger)
+        if not store.has_refused:
+            assert at > 36
+            return

@@ -15,7 +15,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import airflow_provider_wan.batch.plan_values
 import airflow_provider_wan.batch.run
 import airflow_provider_wan.batch.storing
 import airflow_provider_wan.batch.submitting
@@ -23,6 +22,7 @@ import airflow_provider_wan.client.polling.window
 import airflow_provider_wan.client.transport.flows
 import airflow_provider_wan.delivery.landing
 import airflow_provider_wan.durable.ledger
+import airflow_provider_wan.operators.parameters
 import airflow_provider_wan.triggers.wan
 from airflow_provider_wan.durable import Timing
 from airflow_provider_wan.operators.batch import WanVideoBatchOperator
@@ -77,7 +77,7 @@ def work(order: dict[str, Any]) -> None:
 
 
 def shorten_times() -> None:
-    airflow_provider_wan.batch.plan_values.LEAST_INTERVAL = 0.01
+    airflow_provider_wan.operators.parameters.LEAST_INTERVAL = 0.01
     airflow_provider_wan.batch.submitting.TIMING = Timing(late=timedelta(minutes=-1), look_again=0.1)
     airflow_provider_wan.batch.submitting.PAUSE_SECONDS = 0.2
     airflow_provider_wan.client.polling.window.LINGER_SECONDS = 0.5

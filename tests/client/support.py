@@ -105,6 +105,7 @@ class Drive:
     calls: list[Call] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     result: Any = None
+    submitted: Any = None
     error: Any = None
 
 
@@ -135,8 +136,11 @@ def drive_submit(
     patience: Patience | None = None,
     request: VideoRequest | None = None,
 ) -> Drive:
+    """Feed a submission these outcomes; ``result`` is the handle, ``submitted`` all that the answer said."""
     flows = Flows(vendor_of(vendor), account(vendor))
-    return drive(flows.submit(request or make(T2V), key, patience or Patience(throttled=600.0)), outcomes)
+    seen = drive(flows.submit(request or make(T2V), key, patience or Patience(throttled=600.0)), outcomes)
+    seen.submitted, seen.result = seen.result, seen.result and seen.result.handle
+    return seen
 
 
 def drive_flow(vendor: str, start: Callable[[Flows], Flow[Any]], *outcomes: Answer | Broken) -> Drive:

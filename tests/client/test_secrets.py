@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -22,6 +23,7 @@ from airflow_provider_wan.client.exchange import Broken, Call
 from airflow_provider_wan.client.transport import flows
 from airflow_provider_wan.client.transport.client import AsyncWanClient, WanClient
 from airflow_provider_wan.client.transport.flows import Patience
+from airflow_provider_wan.client.transport.wire import KeyMask
 from airflow_provider_wan.client.urls import public_url
 from airflow_provider_wan.client.vendors.base import Upload
 from tests.client.support import IMAGE, KEY, T2V, VENDORS, account, handle, make
@@ -258,3 +260,35 @@ def test_reason_of_a_breakage_names_no_key() -> None:
 )
 def test_urls_for_the_log(url: str, shown: str) -> None:
     assert public_url(url) == shown
+
+
+ODD_KEY = "sk-te+st/5f1d=0c77e1f9"
+
+ECHOES = {
+    "as it is": ODD_KEY,
+    "URL": quote(ODD_KEY, safe=""),
+    "URL in small letters": quote(ODD_KEY, safe="").lower(),
+    "URL in a URL": quote(quote(ODD_KEY, safe=""), safe=""),
+    "JSON with slashes": ODD_KEY.replace("/", "\\/"),
+    "JSON codes": "".join(f"\\u00{ord(sign):02x}" for sign in ODD_KEY),
+    "HTML": "".join(f"&#{ord(sign)};" for sign in ODD_KEY),
+    "HTML in sixteens": "".join(f"&#x{ord(sign):X};" for sign in ODD_KEY),
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES.keys())
+def test_an_echoed_key_is_masked_however_it_is_written(echo: str) -> None:
+    mask = KeyMask(ODD_KEY)
+    assert (
+        mask.text(f'{{"message": "bad key {echo} given", "b": "50%"}}')
+        == '{"message": "bad key *** given", "b": "50%"}'
+    )
+
+
+@TWINS
+def test_a_key_echoed_in_a_header_is_in_no_error(twin: Any) -> None:
+    body = b'{"code": "InvalidParameter", "message": "m"}'
+    with serve(reply(400, body, x_request_id=f"r-{KEY}")) as server, pytest.raises(WanError) as caught:
+        twin(account("dashscope", server.url), lambda client: client.get_task(handle(), ONCE))
+    assert caught.value.request_id == "r-***"
+    assert KEY not in str(caught.value)

@@ -85,8 +85,13 @@ def test_each_vendor_brings_its_host_and_budgets(name: str) -> None:
     )
 
 
-def test_regions_are_those_of_the_vendor_file() -> None:
-    assert account.REGIONS == dashscope.REGIONS
+@pytest.mark.parametrize(
+    "host", ["https://:s3cret-pw@proxy.example.com", "https://me:s3cret-pw@proxy.example.com", "me:s3cret-pw@proxy"]
+)
+def test_a_host_with_a_password_is_refused_and_not_quoted(host: str) -> None:
+    wrong = refused(host=host)
+    assert set(wrong) == {"host"}
+    assert "s3cret-pw" not in str(wrong)
 
 
 @pytest.mark.parametrize("region", dashscope.REGIONS)

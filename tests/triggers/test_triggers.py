@@ -7,11 +7,14 @@ import contextlib
 import json
 import time
 from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from airflow_provider_wan.client.polling.poller import shared_poller
+from airflow_provider_wan.client.polling.times import Times
 from airflow_provider_wan.client.polling.watch import Ending
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.requests import TextToVideoRequest
@@ -179,7 +182,8 @@ async def test_deadline_where_nothing_can_be_cancelled(sandbox: Sandbox) -> None
 async def test_deadline_during_an_outage_says_that_nothing_is_known(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_wan.client.polling.poller.LAST_LOOK_SECONDS", 0.5)
+    soon = partial(shared_poller, times=Times(last_look=0.5))
+    monkeypatch.setattr("airflow_provider_wan.hooks.wan.shared_poller", soon)
     handle = submitted("hold")
     sandbox.configure(outage=3600)
     event = await event_of(trigger_for(handle, 0.3))

@@ -1,7 +1,7 @@
 """The shared poller: one per event loop and account, however many tasks are waited for.
 
 It owns the client, the clock and the waiters; what is asked next is decided in ``schedule``, when a wait
-ends in ``waiting``.
+ends in ``watch``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from datetime import datetime, timedelta
 from weakref import WeakKeyDictionary
 
 from airflow_provider_wan.client.account import Account
-from airflow_provider_wan.client.errors import WanAuthError, WanError, WanResponseError
+from airflow_provider_wan.client.errors import WanAuthError, WanError, WanQuotaError, WanRequestError, WanResponseError
 from airflow_provider_wan.client.polling.finder import Finder
+from airflow_provider_wan.client.polling.times import TIMES, Times
 from airflow_provider_wan.client.polling.waiter import Waiter
 from airflow_provider_wan.client.polling.watch import UNDECIDED_LIMIT, Ending
 from airflow_provider_wan.client.recovery.search import Catalogue, Clue, Sought
 from airflow_provider_wan.client.schedule.asks import Ask, Query
 from airflow_provider_wan.client.schedule.schedule import Schedule
-from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
+from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
 from airflow_provider_wan.client.transport.client import AsyncWanClient
 from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.vendors.base import TaskPage
@@ -32,33 +33,29 @@ from airflow_provider_wan.client.vendors.base import TaskPage
 log = logging.getLogger(__name__)
 
 ONCE = Patience(tries=1)
-LAST_LOOK_SECONDS = 30.0
-"""How long after its deadline a wait stays for one more answer."""
-
-SOONEST_SECONDS = 15.0
-"""No wait ends sooner, unless its interval is shorter: Airflow can fail a task whose trigger fires too soon."""
-
-REFRESH_SECONDS = 30.0
-AFTER_BUG_SECONDS = 5.0
-
 Refresh = Callable[[], Awaitable[Account]]
 
 
 class Poller:
     """Waits for any number of tasks of one account; ends with its last waiter.
 
-    :param refresh: reads the account again when its key is refused once (it may have been rotated).
+    :param refresh: reads the account again when its key is refused (it may have been rotated), or when nothing has been
+        answered for minutes (it may have moved to another host).
     """
 
-    def __init__(self, account: Account, refresh: Refresh | None = None) -> None:
+    def __init__(self, account: Account, refresh: Refresh | None = None, times: Times = TIMES) -> None:
+        self._times = times
         self.identities = {account.identity}
         """What it goes by: vendor, host and the fingerprints of the keys it has used."""
         self._client = AsyncWanClient(account)
         self._refresh = refresh
-        self._has_refreshed = False
+        self._reread_at = -math.inf
         self._refreshing = asyncio.Lock()
         self._refusals = 0
-        self._refused_at = -math.inf
+        self._refused_at = self._refused_since = -math.inf
+        self._answered_at = time.monotonic()
+        self._has_worked = False
+        """Whether this key has ever been answered."""
         self._schedule = Schedule(account.queries_per_second, self._client.vendor.list_tells_time)
         self._catalogue = Catalogue()
         self._finder = Finder(self.ask, self._catalogue)
@@ -90,6 +87,7 @@ class Poller:
         interval: float = 15.0,
         profile: str = "",
         on_change: Callable[[str], None] | None = None,
+        owner: str = "",
     ) -> Ending:
         """Wait until the task ends or the deadline passes; errors of the vendor are borne.
 
@@ -97,24 +95,26 @@ class Poller:
         :param interval: seconds between two looks at the task, and until the first one.
         :param profile: what tasks of the same kind share, to learn how long they take.
         :param on_change: called, in the caller's own context, with a sentence when the state changes.
+        :param owner: who waits: nobody else's search takes this task for its own.
         """
-        waiter = Waiter(handle, self._client.vendor, deadline)
+        self._finder.note_owner(handle.task_id, owner)
+        waiter = Waiter(handle, self._client.vendor, deadline, self._times)
         self._waiters[handle.task_id] = (*self._waiters.get(handle.task_id, ()), waiter)
         age = max(0.0, (utc_now() - handle.submitted_at).total_seconds())
         self._schedule.add(handle, interval, profile or handle.model, time.monotonic(), age)
         self._rouse()
-        earliest = utc_now() + timedelta(seconds=min(interval, SOONEST_SECONDS))
+        earliest = utc_now() + timedelta(seconds=min(interval, self._times.soonest))
         deadline = max(deadline, earliest)
         try:
             # One frame for each of thousands of waits: what is awaited for hours is awaited here.
             while waiter.ending is None and (left := _seconds_to(deadline)) > 0:
                 await waiter.news(left)
-                waiter.tell(on_change)
+                waiter.report(on_change)
             if waiter.ending is None:
                 await self._look_once_more(waiter, on_change)
             while (left := _seconds_to(earliest)) > 0:
                 await waiter.news(left)
-                waiter.tell(on_change)
+                waiter.report(on_change)
             return waiter.ending or waiter.time_out()
         finally:
             waiter.rest()
@@ -164,10 +164,10 @@ class Poller:
         known = waiter.answers
         self._schedule.hurry(waiter.handle.task_id)
         self._wake.set()
-        until = time.monotonic() + LAST_LOOK_SECONDS
+        until = time.monotonic() + self._times.last_look
         while waiter.ending is None and waiter.answers == known and time.monotonic() < until:
             await waiter.news(until - time.monotonic())
-            waiter.tell(on_change)
+            waiter.report(on_change)
 
     def _let_go(self, task_id: str, waiter: Waiter) -> None:
         others = tuple(one for one in self._waiters.get(task_id, ()) if one is not waiter)
@@ -199,7 +199,7 @@ class Poller:
         except Exception:
             # No bug in a decision may leave the waits of all tasks without anybody who asks.
             log.exception("The poller could not decide what to ask; it tries again")
-            return AFTER_BUG_SECONDS
+            return self._times.after_bug
 
     async def _carry_out(self, ask: Ask) -> None:
         client, sent = self._client, time.monotonic()
@@ -227,8 +227,9 @@ class Poller:
     def _take_answer(self, ask: Ask, answer: VideoTask | TaskPage, client: AsyncWanClient) -> None:
         self._schedule.answered(ask, answer, time.monotonic())
         self._refusals = 0
+        self._answered_at = time.monotonic()
         if client is self._client:
-            self._has_refreshed = False
+            self._has_worked = True
         if isinstance(answer, VideoTask):
             if self._client.vendor.list_tells_time:
                 self._catalogue.note(answer)
@@ -244,52 +245,88 @@ class Poller:
     async def _take_error(self, ask: Ask, error: WanError, client: AsyncWanClient, sent: float) -> None:
         log.debug("%s: %s", ask, error)
         self._schedule.failed(ask, error, time.monotonic())
+        is_of_all = False
         if isinstance(error, WanAuthError):
-            if await self._has_new_key(client):
+            if await self._has_new_account(client):
                 return
-            self._count_refusal(error, sent)
+            is_of_all = self._count_refusal(error, sent)
+        elif isinstance(error, WanRequestError | WanQuotaError):
+            # An answer all the same: the host is the right one.
+            self._answered_at = time.monotonic()
+        elif time.monotonic() - self._answered_at >= self._times.trouble and await self._has_new_account(client):
+            return
         if isinstance(ask, Query):
             for waiter in self._waiters.get(ask.handle.task_id, ()):
-                waiter.see_error(error)
+                if is_of_all:
+                    waiter.see_trouble(error)
+                else:
+                    waiter.see_error(error)
 
-    def _count_refusal(self, error: WanAuthError, sent: float) -> None:
-        """End all waits when the account is refused again and again, with nothing answered in between."""
+    def _count_refusal(self, error: WanAuthError, sent: float) -> bool:
+        """Return whether the account as such is refused, and not one task only.
+
+        A key that has never worked ends all waits when it is refused again and again, with nothing answered in between;
+        one that has, will again.
+        """
+        now = time.monotonic()
         if sent < self._refused_at:
             # Under way together with one that was counted.
-            return
+            return self._has_worked or self._refusals > 1
+        if self._refusals == 0:
+            self._refused_since = now
         self._refusals += 1
-        self._refused_at = time.monotonic()
-        if self._refusals >= UNDECIDED_LIMIT:
+        self._refused_at = now
+        has_lasted = now - self._refused_since >= self._times.refused
+        if self._refusals >= UNDECIDED_LIMIT and has_lasted and not self._has_worked:
             for waiters in self._waiters.values():
                 for waiter in waiters:
                     waiter.take(waiter.give_up(error))
+        return self._refusals > 1
 
-    async def _has_new_key(self, refused: AsyncWanClient) -> bool:
-        """Read the account once more after a refusal; go on with the new key if there is one."""
+    async def _has_new_account(self, failed: AsyncWanClient) -> bool:
+        """Read the account again after a refusal or long trouble; go on with the new one if it knows our tasks."""
         async with self._refreshing:
-            if refused is not self._client:
+            if failed is not self._client:
                 return True
-            if self._refresh is None or self._has_refreshed:
+            if self._refresh is None or time.monotonic() - self._reread_at < self._times.reread:
                 return False
-            self._has_refreshed = True
+            self._reread_at = time.monotonic()
             try:
-                async with asyncio.timeout(REFRESH_SECONDS):
+                async with asyncio.timeout(self._times.rereading):
                     account = await self._refresh()
                 renewed = AsyncWanClient(account)
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with what was read, the old key stays
-                log.warning(
-                    "The connection could not be read again after its key was refused: %s", type(error).__name__
-                )
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with what was read, the old account stays
+                log.warning("The connection could not be read again: %s", type(error).__name__)
                 return False
             old = self._client.account
-            # Another vendor or host would not know our tasks.
-            if account.identity == old.identity or account.identity[:2] != old.identity[:2]:
+            if account.identity == old.identity or account.vendor != old.vendor:
+                return False
+            if account.base_url != old.base_url and not await self._knows_our_tasks(renewed):
+                log.warning(
+                    "The connection leads to another host now, which does not know the tasks at %s: it is not taken",
+                    self._client.vendor.title,
+                )
+                await renewed.aclose()
                 return False
             self._retire(self._client)
             self._client = renewed
+            self._has_worked = False
             self.identities.add(account.identity)
-            log.info("The key of %s was refused and has been read again", self._client.vendor.title)
+            log.info(
+                "The connection to %s was read again and has changed: the waits go on with it", renewed.vendor.title
+            )
             return True
+
+    async def _knows_our_tasks(self, renewed: AsyncWanClient) -> bool:
+        """Ask another host for one of the tasks: one that does not know it is not our account's."""
+        waiter = next((one for ones in self._waiters.values() for one in ones), None)
+        if waiter is None:
+            return False
+        try:
+            task = await renewed.get_task(waiter.handle, ONCE)
+        except WanError:
+            return False
+        return task.status is not TaskStatus.UNKNOWN
 
     def _retire(self, client: AsyncWanClient) -> None:
         """Close a client when the requests under way are through."""
@@ -325,10 +362,10 @@ _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Poller]] = WeakKeyDi
 """Those in use, by running loop, because ``dag.test()`` runs one loop after another in one process."""
 
 
-def shared_poller(account: Account, refresh: Refresh | None = None) -> Poller:
+def shared_poller(account: Account, refresh: Refresh | None = None, times: Times = TIMES) -> Poller:
     """Return the poller of ``account`` in this event loop, to be used with ``async with``; the last user closes it.
 
-    :param refresh: reads the account again, for the poller that is made here.
+    :param refresh: reads the account again, for the poller that is made here; ``times`` are for it, too.
     """
     pollers = _pollers.get(asyncio.get_running_loop(), ())
-    return next((one for one in pollers if account.identity in one.identities), None) or Poller(account, refresh)
+    return next((one for one in pollers if account.identity in one.identities), None) or Poller(account, refresh, times)

@@ -1,4 +1,4 @@
-"""One wait on the shared poller: between the poller's task, which observes, and the caller's, which is told."""
+"""One wait on the shared poller: between the poller's task, which observes, and the caller's, which hears of it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections.abc import Callable
 from datetime import datetime
 
 from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.polling.times import TIMES, Times
 from airflow_provider_wan.client.polling.watch import Ending, Watch
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask
 from airflow_provider_wan.client.vendors.base import Vendor
 
 
 class Waiter(Watch):
-    """One wait: a watch, and what it has not told yet.
+    """One wait: a watch, and what it has not passed on yet.
 
-    Observations are made in the poller's task, but told in the waiter's own, so that each line lands in
+    Observations are made in the poller's task, but passed on in the waiter's own, so that each line lands in
     the log of the task it is about. There are as many as there are tasks in flight, so that it is kept small: one
     future while it waits, and no event, no lock, no task of its own.
     """
 
     __slots__ = ("_bell", "_changes", "_is_news", "_timer", "answers", "ending")
 
-    def __init__(self, handle: TaskHandle, vendor: Vendor, deadline: datetime) -> None:
-        super().__init__(handle, vendor, deadline)
+    def __init__(self, handle: TaskHandle, vendor: Vendor, deadline: datetime, times: Times = TIMES) -> None:
+        super().__init__(handle, vendor, deadline, times=times)
         self.ending: Ending | None = None
         self.answers = 0
         self._changes: tuple[str, ...] = ()
@@ -31,7 +32,7 @@ class Waiter(Watch):
         self._bell: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def _tell(self, change: str) -> None:
+    def _report(self, change: str) -> None:
         self._changes += (change,)
         self._ring()
 
@@ -74,8 +75,8 @@ class Waiter(Watch):
             self._timer = loop.call_later(max(0.0, seconds), self._wake)
         return self._bell
 
-    def tell(self, on_change: Callable[[str], None] | None) -> None:
-        """Tell what has changed."""
+    def report(self, on_change: Callable[[str], None] | None) -> None:
+        """Pass on what has changed."""
         self._is_news = False
         changes, self._changes = self._changes, ()
         if on_change is not None:

@@ -9,12 +9,14 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_wan.client.errors import WanAuthError, WanError, WanRequestError, WanTaskFailed, WanTaskTimeout
-from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask
+from airflow_provider_wan.client.polling.times import TIMES, Times
+from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
 from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import Vendor
 
 UNDECIDED_LIMIT = 5
-"""Consecutive answers that decide nothing (unknown words, "no such task", no URL) before a wait gives up."""
+"""Consecutive answers that decide nothing (unknown words, "no such task", no URL), and that for some time, before a
+wait gives up."""
 
 ENDED = {
     TaskStatus.SUCCEEDED: "success",
@@ -57,7 +59,10 @@ class Ending:
 
 
 class Watch:
-    """Follows one task through observations and decides when the wait is over; does no I/O and reads no clock.
+    """Follows one task through observations and decides when the wait is over; does no I/O.
+
+    A task that has been seen goes on to its deadline, whatever is answered meanwhile: a gateway that knows nobody, or
+    a key that is refused for some minutes, decides nothing about what is paid.
 
     :param deadline: the moment (aware) after which the wait is a time-out.
     :param on_change: called with a sentence when the state changes.
@@ -66,10 +71,13 @@ class Watch:
     # Thousands of them wait at a time, most of them with nothing seen but a row of the list.
     __slots__ = (
         "_answer",
+        "_doubted_since",
         "_in_trouble",
+        "_is_known",
         "_on_change",
         "_started_at",
         "_status",
+        "_times",
         "_undecided",
         "_vendor",
         "deadline",
@@ -77,14 +85,22 @@ class Watch:
     )
 
     def __init__(
-        self, handle: TaskHandle, vendor: Vendor, deadline: datetime, on_change: Callable[[str], None] | None = None
+        self,
+        handle: TaskHandle,
+        vendor: Vendor,
+        deadline: datetime,
+        on_change: Callable[[str], None] | None = None,
+        times: Times = TIMES,
     ) -> None:
         self.handle = handle
+        self._times = times
+        self._doubted_since: datetime | None = None
         self.deadline = deadline
         self._vendor = vendor
         self._on_change = on_change
         self._undecided = 0
         self._in_trouble = False
+        self._is_known = False
         self._answer: VideoTask | None = None
         self._status = TaskStatus.PENDING
         self._started_at: datetime | None = None
@@ -109,37 +125,41 @@ class Watch:
         """Take an answer; return the ending it brings, if any."""
         self._is_answered()
         if task.status != self._status:
-            self._tell(f"Task {task.task_id}: {task.status}" + _said(task))
+            self._report(f"Task {task.task_id}: {task.status}" + _said(task))
         self._answer, self._status, self._started_at = task, task.status, task.started_at
+        self._is_known |= task.status is not TaskStatus.UNKNOWN
         if task.status is TaskStatus.UNKNOWN and self._vendor.is_final(task):
             return Ending(EndingStatus.ERROR, task, self._unknown())
         if task.status is TaskStatus.SUCCEEDED and task.video_url is None and not self._vendor.has_content_endpoint:
-            return self._bear(f"{self._vendor.title} says the task succeeded but gives no video URL")
+            return self._doubt(f"{self._vendor.title} says the task succeeded but gives no video URL")
         if task.status.is_ended:
             message = task.error_message or "" if task.status is not TaskStatus.SUCCEEDED else ""
             return Ending(EndingStatus(ENDED[task.status]), task, message)
         if task.status is TaskStatus.UNKNOWN:
-            return self._bear(f"{self._vendor.title} answers with a status nobody knows: {task.raw_status!r}")
-        self._undecided = 0
+            return self._doubt(f"{self._vendor.title} answers with a status nobody knows: {task.raw_status!r}")
+        self._undecided, self._doubted_since = 0, None
         return None
 
     def glimpse(self, row: VideoTask) -> None:
         """Take a row of the vendor's list: it tells of a start, but an end only by its query."""
         self._is_answered()
+        self._is_known = True
         if row.status is TaskStatus.RUNNING and self._status is TaskStatus.PENDING:
-            self._tell(f"Task {self.handle.task_id}: {row.status}")
+            self._report(f"Task {self.handle.task_id}: {row.status}")
             self._status, self._started_at = row.status, row.started_at
 
     def see_error(self, error: WanError) -> Ending | None:
         """Take a failed query; only one that will not pass (wrong id, wrong key) ends the wait."""
-        if isinstance(error, WanRequestError):
-            return self._bear(f"{error}. {self._unknown()}")
-        if isinstance(error, WanAuthError):
-            return self._bear(str(error))
+        if isinstance(error, WanRequestError | WanAuthError) and not self._is_known:
+            return self._doubt(f"{error}. {self._unknown()}" if isinstance(error, WanRequestError) else str(error))
+        self.see_trouble(error)
+        return None
+
+    def see_trouble(self, error: WanError) -> None:
+        """Take a failure that says nothing of this task."""
         if not self._in_trouble:
             self._in_trouble = True
-            self._tell(f"{self._vendor.title} is in trouble, the wait goes on: {error}")
-        return None
+            self._report(f"{self._vendor.title} is in trouble, the wait goes on: {error}")
 
     def see_time(self, now: datetime) -> Ending | None:
         """Return a time-out when the deadline has passed."""
@@ -157,18 +177,21 @@ class Watch:
         """Return the ending that an error brings which concerns every wait of the account."""
         return Ending(EndingStatus.ERROR, self.last, str(error))
 
-    def _tell(self, change: str) -> None:
+    def _report(self, change: str) -> None:
         if self._on_change is not None:
             self._on_change(change)
 
     def _is_answered(self) -> None:
         if self._in_trouble:
             self._in_trouble = False
-            self._tell(f"{self._vendor.title} answers again")
+            self._report(f"{self._vendor.title} answers again")
 
-    def _bear(self, why: str) -> Ending | None:
+    def _doubt(self, why: str) -> Ending | None:
+        now = utc_now()
+        self._doubted_since = self._doubted_since or now
         self._undecided += 1
-        if self._undecided < UNDECIDED_LIMIT:
+        has_lasted = (now - self._doubted_since).total_seconds() >= self._times.doubt
+        if self._undecided < UNDECIDED_LIMIT or not has_lasted:
             return None
         return Ending(EndingStatus.ERROR, self.last, why)
 

@@ -17,6 +17,7 @@ class Family(StrEnum):
 
     WAN_2_7 = "wan2.7"
     WAN_3_0 = "wan3.0"
+    HAPPYHORSE = "happyhorse"
     OTHER = "other"
 
 
@@ -25,23 +26,30 @@ def family_of(model: str) -> Family:
     return next((family for prefix, family in _PREFIXES if re.match(rf"{prefix}(-|$)", model)), Family.OTHER)
 
 
-_PREFIXES = ((r"wan2\.7", Family.WAN_2_7), ("wan-2-7", Family.WAN_2_7), (r"wan3\.0", Family.WAN_3_0))
+_PREFIXES = (
+    (r"wan2\.7", Family.WAN_2_7),
+    ("wan-2-7", Family.WAN_2_7),
+    (r"wan3\.0", Family.WAN_3_0),
+    ("happyhorse", Family.HAPPYHORSE),
+)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The documented limits of one family; lengths in characters, durations in seconds."""
+    """The documented limits of one family; lengths in characters. ``None`` and empty: not known."""
 
-    prompt_max: int
-    negative_prompt_max: int
+    prompt_max: int | None
+    negative_prompt_max: int | None
     resolutions: tuple[str, ...]
     ratios: tuple[str, ...]
     seed_min: int
-    edit_images_max: int
+    edit_images_max: int | None
     has_generate_audio: bool
 
 
 LIMITS = {
     Family.WAN_2_7: Limits(5000, 500, ("720P", "1080P"), CLASSIC_RATIOS, 0, 4, False),
     Family.WAN_3_0: Limits(20_000, 0, ("480P", "720P", "1080P"), (*CLASSIC_RATIOS, "21:9", "adaptive"), -1, 10, True),
+    # As accounts have seen it; the vendor's own limits of prompts and ratios are not known.
+    Family.HAPPYHORSE: Limits(None, None, ("480P", "720P", "1080P"), (), 0, None, False),
 }

@@ -88,6 +88,9 @@ def _data_url_problem(field: str, url: str) -> Violation | None:
     return None
 
 
+HAPPYHORSE_IMAGES = 9
+
+
 def media_violations(request: VideoRequest, family: Family) -> Iterator[Violation]:
     """Yield what is missing, too much, or does not go together."""
     match request:
@@ -108,7 +111,7 @@ def _not_in_3(field: str, given: object, fix: str) -> Violation:
 def _image_media(request: ImageToVideoRequest, family: Family) -> Iterator[Violation]:
     given = {name for name in IMAGE_MEDIA if getattr(request, name) is not None}
     sets: tuple[set[str], ...] = MEDIA_SETS
-    if family is Family.OTHER:
+    if family in (Family.OTHER, Family.HAPPYHORSE):
         # What an unknown model takes is not known either; it may even stand in extra_body.
         if not given and not request.extra_body:
             rule = "one of them is required"
@@ -141,6 +144,9 @@ def _reference_media(request: ReferenceToVideoRequest, family: Family) -> Iterat
         yield from _reference_media_any(request)
         if family is Family.WAN_3_0:
             yield from _reference_media_3(request)
+        elif family is Family.HAPPYHORSE and len(request.reference_images) > HAPPYHORSE_IMAGES:
+            rule = f"holds at most {HAPPYHORSE_IMAGES} (HappyHorse)"
+            yield Violation("reference_images", rule, str(len(request.reference_images)), "remove some")
         return
     images, videos = len(request.reference_images), len(request.reference_videos)
     for name in ("reference_audios", "document", "link"):
@@ -194,7 +200,7 @@ def _edit_media(request: VideoEditRequest, family: Family) -> Iterator[Violation
     if request.video is None:
         yield Violation("video", "is required for video_edit", "nothing", "give the clip to change", hard=True)
     limits = LIMITS.get(family)
-    if limits and len(request.reference_images) > limits.edit_images_max:
+    if limits and limits.edit_images_max and len(request.reference_images) > limits.edit_images_max:
         rule = f"holds at most {limits.edit_images_max} in an edit"
         yield Violation("reference_images", rule, str(len(request.reference_images)), "remove some")
     if request.audio_setting and family is Family.WAN_3_0:

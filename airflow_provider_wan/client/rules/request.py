@@ -69,9 +69,9 @@ def _prompt(request: VideoRequest, family: Family) -> Iterator[Violation]:
             yield Violation("prompt", rule, "nothing", "say what the video shows", hard=True)
         elif isinstance(request, VideoEditRequest) and family is Family.WAN_3_0:
             yield Violation("prompt", "must say what to edit (Wan 3.0)", "nothing", "describe the change")
-    elif limits and len(request.prompt) > limits.prompt_max:
+    elif limits and limits.prompt_max and len(request.prompt) > limits.prompt_max:
         yield _too_long("prompt", len(request.prompt), limits.prompt_max)
-    if request.negative_prompt and limits:
+    if request.negative_prompt and limits and limits.negative_prompt_max is not None:
         if limits.negative_prompt_max == 0:
             yield Violation(
                 "negative_prompt",
@@ -103,7 +103,7 @@ def _picture(request: VideoRequest, family: Family) -> Iterator[Violation]:
         return
     if request.resolution not in limits.resolutions:
         yield _choice("resolution", limits.resolutions, request.resolution)
-    if request.ratio is not None and request.ratio not in limits.ratios:
+    if request.ratio is not None and limits.ratios and request.ratio not in limits.ratios:
         yield _choice("ratio", limits.ratios, request.ratio)
     if request.generate_audio is not None and not limits.has_generate_audio:
         yield Violation(
@@ -123,6 +123,8 @@ def duration_range(request: VideoRequest, family: Family) -> tuple[int, int] | N
     """Return the shortest and the longest duration in seconds, or ``None`` where no rule is known."""
     if family is Family.WAN_3_0:
         return (2, 30)
+    if family is Family.HAPPYHORSE:
+        return (3, 15)
     if family is not Family.WAN_2_7:
         return None
     if request.mode is Mode.VIDEO_EDIT or getattr(request, "reference_videos", None):

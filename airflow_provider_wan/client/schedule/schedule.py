@@ -32,6 +32,9 @@ PROBE_CYCLES = 16
 GUEST_TURNS = 3
 """Of the requests, one in so many is a guest's while there are both guests and tasks to ask for."""
 
+FEW = 4
+"""Tasks that are simply looked at once an interval: a person waits for them, and it costs next to nothing."""
+
 GRAIN = 1 / 60
 """Of an interval: times are kept so exactly."""
 
@@ -88,12 +91,15 @@ class Schedule:
         self._entries[handle.task_id] = entry
         entry.may_end = entry.made + self._least(entry)
         # Spread, because after a restart everybody comes at once.
-        self._put_off(entry, now + max(interval, self._least(entry) - age) + self._rng.uniform(0.0, interval))
+        spread = 0.0 if len(self._entries) <= FEW else self._rng.uniform(0.0, interval)
+        self._put_off(entry, now + max(interval, self._least(entry) - age) + spread)
         if self._sweeps:
             self._next_cycle = min(self._next_cycle, now + interval)
 
     def _least(self, entry: Wait) -> float:
         """Return the seconds such a task runs at least."""
+        if len(self._entries) <= FEW:
+            return 0.0
         return self._runtimes.least(entry, is_cheap=self._sweeps is not None and len(self._entries) > 2)
 
     def remove(self, task_id: str) -> None:

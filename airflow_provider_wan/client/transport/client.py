@@ -3,91 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
-import ssl
 import time
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
-from contextvars import ContextVar, Token
-from functools import cache
 from typing import Any
 
 import httpx
 
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import Violation, WanAuthError, WanRequestError
-from airflow_provider_wan.client.exchange import Answer, Broken, Call, Pause, request_id_in
+from airflow_provider_wan.client.exchange import Answer, Broken, Call, Pause
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask
-from airflow_provider_wan.client.transport.flows import Flow, Flows, Outcome, Patience, T
+from airflow_provider_wan.client.transport.flows import Flow, Flows, Outcome, Patience, Proof, Submitted, T
+from airflow_provider_wan.client.transport.wire import USER_AGENT, Exchange, KeyAuth, tls_context
 from airflow_provider_wan.client.urls import public_url
 from airflow_provider_wan.client.vendors import vendor_of
-from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage, Upload, Vendor
-
-MAX_BODY = 8 * 1024 * 1024
-"""Bytes read of one answer; a page of 100 tasks has about 50 KB."""
+from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage, Upload
 
 MAX_CONNECTIONS = 16
 KEEP_ALIVE_SECONDS = 120.0
 CONNECT_SECONDS = 10.0
 
-NEVER_OPENED = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-)
-USER_AGENT = "airflow-provider-wan"
-SHORTEST_SECRET = 8
-"""Characters: shorter keys are a test's, and stand in innocent words too."""
+LARGE_BODY = 64 * 1024
+"""Bytes: a page of 100 tasks stays below; larger answers are parsed in a thread."""
+
 PLAIN_KEY = re.compile(r"[\x21-\x7e]+")
-
-_is_ours: ContextVar[bool] = ContextVar("wan_exchange", default=False)
-_SIGNED = re.compile(r"(https?://[^\s'\"?]+)\?[^\s'\"]*")
-
-
-class _ShortUrls(logging.Filter):
-    """Cut query strings (signatures) out of what httpx and httpcore log about our exchanges."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if not _is_ours.get():
-            return True
-        if isinstance(record.args, tuple):
-            record.args = tuple(public_url(str(item)) if isinstance(item, httpx.URL) else item for item in record.args)
-        if isinstance(record.msg, str):
-            record.msg = _SIGNED.sub(r"\1?…", record.msg)
-        return True
-
-
-for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
-    logging.getLogger(_name).addFilter(_ShortUrls())
-
-
-@cache
-def tls_context() -> ssl.SSLContext:
-    """Return the process's TLS context; making one costs about 40 ms of CPU."""
-    return httpx.create_ssl_context()
-
-
-class _KeyAuth(httpx.Auth):
-    """Adds the key at the last moment, and only for the account's own origin."""
-
-    def __init__(self, vendor: Vendor, account: Account) -> None:
-        self._vendor = vendor
-        self._account = account
-        self._origin = _origin(httpx.URL(account.base_url))
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        if _origin(request.url) == self._origin:
-            request.headers.update(self._vendor.auth_headers(self._account))
-        yield request
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    default = {"https": 443, "http": 80}.get(url.scheme)
-    return (url.scheme, url.host, url.port or default)
 
 
 class _Base:
@@ -97,7 +39,7 @@ class _Base:
         self.account = account
         self.vendor = vendor_of(account.vendor)
         self.flows = Flows(self.vendor, account)
-        self._auth = _KeyAuth(self.vendor, account)
+        self._auth = KeyAuth(self.vendor, account)
         if not PLAIN_KEY.fullmatch(account.api_key.get_secret_value()):
             # Whatever would complain later, quotes the header with the key in it.
             raise WanAuthError("The API key is empty or holds spaces, line ends or other signs that no key has")
@@ -154,6 +96,21 @@ class _Base:
         return self._auth if call.auth else None
 
 
+class _Pages:
+    """A way through the pages of a list; each task comes once, and a list that begins anew is at its end."""
+
+    def __init__(self) -> None:
+        self.number: int | None = 1
+        self._seen: set[str] = set()
+
+    def take(self, page: TaskPage) -> list[VideoTask]:
+        """Return what a page brings that none before it did."""
+        fresh = [task for task in page.tasks if task.task_id not in self._seen]
+        self._seen.update(task.task_id for task in fresh)
+        self.number = page.next_page if fresh else None
+        return fresh
+
+
 class WanClient(_Base):
     """The blocking client of one account; safe to share between threads."""
 
@@ -179,7 +136,7 @@ class WanClient(_Base):
             # Also for a base URL on http, since uploads may go elsewhere: httpx would make a context for each client.
             self._http = httpx.Client(verify=tls_context(), **self._settings())
         request = self._prepare(self._http, call)
-        with _Exchange(self.account) as exchange:
+        with Exchange(self.account) as exchange:
             until = time.monotonic() + self._longest
             exchange.response = response = self._http.send(request, stream=True, auth=self._auth_for(call))
             with closing(response):
@@ -214,6 +171,12 @@ class WanClient(_Base):
         :raises WanSubmissionUnknown: when the answer was lost.
         :raises WanError: when the vendor refused.
         """
+        return (self.submit_with_proof(request, idempotency_key, patience)).handle
+
+    def submit_with_proof(
+        self, request: VideoRequest, idempotency_key: str | None = None, patience: Patience | None = None
+    ) -> Submitted:
+        """Check and submit ``request`` as :meth:`submit`; return what the answer says besides, too."""
         self.vendor.check(request)
         return self.run(self.flows.submit(request, idempotency_key, patience or Patience()))
 
@@ -223,11 +186,9 @@ class WanClient(_Base):
 
     def list_tasks(self, wanted: TaskFilter) -> Iterator[VideoTask]:
         """Yield the tasks of the vendor's list, page by page."""
-        page: int | None = 1
-        while page is not None:
-            found: TaskPage = self.run(self.flows.page(wanted, page, Patience()))
-            yield from found.tasks
-            page = found.next_page
+        pages = _Pages()
+        while pages.number is not None:
+            yield from pages.take(self.run(self.flows.page(wanted, pages.number, Patience())))
 
     def cancel_task(self, handle: TaskHandle, patience: Patience | None = None) -> bool:
         """Cancel a queued task; ``False`` when the vendor cannot any more."""
@@ -239,6 +200,10 @@ class WanClient(_Base):
 
     def test_key(self) -> str:
         """Prove the key without submitting anything."""
+        return (self.prove_key()).message
+
+    def prove_key(self) -> Proof:
+        """Prove the key; return a sentence and the vendor's clock."""
         return self.run(self.flows.key_check(Patience(tries=2)))
 
 
@@ -274,14 +239,18 @@ class AsyncWanClient(_Base):
         """Carry out one exchange; never raises for what the network does."""
         http = self._http or await self._open()
         request = self._prepare(http, call)
-        with _Exchange(self.account) as exchange:
+        with Exchange(self.account) as exchange:
             async with asyncio.timeout(self._longest):
                 exchange.response = response = await http.send(request, stream=True, auth=self._auth_for(call))
                 async with aclosing(response):
                     async for chunk in response.aiter_bytes():
                         if exchange.is_full_with(chunk):
                             break
-        return exchange.outcome
+        outcome = exchange.outcome
+        if isinstance(outcome, Answer) and len(outcome.body) > LARGE_BODY:
+            # Parsed once, and kept: not on the loop that others wait on.
+            await asyncio.to_thread(outcome.json)
+        return outcome
 
     async def run(self, flow: Flow[T]) -> T:
         """Carry a flow out, awaiting its pauses."""
@@ -302,6 +271,12 @@ class AsyncWanClient(_Base):
         self, request: VideoRequest, idempotency_key: str | None = None, patience: Patience | None = None
     ) -> TaskHandle:
         """Check and submit ``request``; see :meth:`WanClient.submit`."""
+        return (await self.submit_with_proof(request, idempotency_key, patience)).handle
+
+    async def submit_with_proof(
+        self, request: VideoRequest, idempotency_key: str | None = None, patience: Patience | None = None
+    ) -> Submitted:
+        """Check and submit ``request`` as :meth:`submit`; return what the answer says besides, too."""
         self.vendor.check(request)
         return await self.run(self.flows.submit(request, idempotency_key, patience or Patience()))
 
@@ -311,12 +286,10 @@ class AsyncWanClient(_Base):
 
     async def list_tasks(self, wanted: TaskFilter) -> AsyncIterator[VideoTask]:
         """Yield the tasks of the vendor's list, page by page."""
-        page: int | None = 1
-        while page is not None:
-            found: TaskPage = await self.run(self.flows.page(wanted, page, Patience()))
-            for task in found.tasks:
+        pages = _Pages()
+        while pages.number is not None:
+            for task in pages.take(await self.run(self.flows.page(wanted, pages.number, Patience()))):
                 yield task
-            page = found.next_page
 
     async def cancel_task(self, handle: TaskHandle, patience: Patience | None = None) -> bool:
         """Cancel a queued task; ``False`` when the vendor cannot any more."""
@@ -328,60 +301,8 @@ class AsyncWanClient(_Base):
 
     async def test_key(self) -> str:
         """Prove the key without submitting anything."""
+        return (await self.prove_key()).message
+
+    async def prove_key(self) -> Proof:
+        """Prove the key; return a sentence and the vendor's clock."""
         return await self.run(self.flows.key_check(Patience(tries=2)))
-
-
-class _Exchange:
-    """Collects one answer, and turns what the network does into a value: no exception carries the request (and key)."""
-
-    def __init__(self, account: Account) -> None:
-        self._key = account.api_key.get_secret_value().encode()
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._broken: Broken | None = None
-        self._mark: Token[bool] | None = None
-        self.response: httpx.Response | None = None
-
-    def __repr__(self) -> str:
-        return f"_Exchange({self._size} bytes)"
-
-    def __enter__(self) -> _Exchange:
-        self._mark = _is_ours.set(True)
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        if self._mark is not None:
-            _is_ours.reset(self._mark)
-        if isinstance(error, NEVER_OPENED):
-            self._broken = Broken(self._reason(error), opened=False)
-        elif isinstance(error, httpx.HTTPError | httpx.InvalidURL | httpx.StreamError | OSError | ValueError):
-            self._broken = Broken(self._reason(error), True, request_id_in(self._headers(), self._body()))
-        else:
-            return False
-        return True
-
-    def is_full_with(self, chunk: bytes) -> bool:
-        self._chunks.append(chunk)
-        self._size += len(chunk)
-        return self._size > MAX_BODY
-
-    @property
-    def outcome(self) -> Answer | Broken:
-        if self._broken is not None or self.response is None:
-            return self._broken or Broken("no answer", opened=True)
-        return Answer(self.response.status_code, self._body(), self._headers(), self._size > MAX_BODY)
-
-    def _headers(self) -> dict[str, str]:
-        if self.response is None:
-            return {}
-        return {name.lower(): value for name, value in self.response.headers.items()}
-
-    def _body(self) -> bytes:
-        # Some servers echo what they were sent, in error pages above all.
-        body = b"".join(self._chunks)[:MAX_BODY]
-        return body.replace(self._key, b"***") if len(self._key) >= SHORTEST_SECRET else body
-
-    def _reason(self, error: Exception) -> str:
-        text = str(error).strip()
-        text = text.replace(self._key.decode(), "***") if len(self._key) >= SHORTEST_SECRET else text
-        return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

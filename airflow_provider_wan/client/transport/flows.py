@@ -9,6 +9,7 @@ import random
 import uuid
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
 from airflow_provider_wan.client.account import Account
@@ -27,6 +28,7 @@ from airflow_provider_wan.client.exchange import Answer, Broken, Call, Pause, no
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage, Upload, Vendor
+from airflow_provider_wan.client.vendors.reading import served_at
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,9 +36,6 @@ Outcome: TypeAlias = Answer | Broken | None
 Flow: TypeAlias = Generator[Call | Pause, Outcome, T]
 
 RETRIED_QUERY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-UNDECIDED_SUBMIT_STATUSES = frozenset({408, 409, 425, 499})
-"""4xx answers that do not prove that the vendor took no task."""
-
 PERMANENT = (WanAuthError, WanBillingError, WanModerationError, WanRejectedError)
 ASKED_MAX = 120.0
 """Seconds: a query asked to wait for longer is given up, and its error says for how long."""
@@ -48,16 +47,49 @@ class Patience:
 
     :param tries: attempts of a query, or of a submission whose outcome a repeat can settle.
     :param throttled: seconds a submission may spend waiting for a throttled vendor.
+    :param not_after: the moment (aware) from which on no submission is sent any more, because others may then take
+        this one for lost; a process that stood still finds it passed.
     """
 
     tries: int = 4
     throttled: float = 30.0
+    not_after: datetime | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is too late to send a submission."""
+        return self.not_after is not None and utc_now() >= self.not_after
 
 
 def back_off(attempt: int, asked: float | None = None, cap: float = 16.0) -> float:
     """Return the seconds to wait after the ``attempt``-th failure (from 0): 0.5·2ⁿ with jitter, longer if asked."""
     own = min(cap, 0.5 * 2.0 ** min(attempt, 16)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
     return max(own, asked or 0.0)
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A task that was made, and what its answer says besides.
+
+    :param is_replayed: whether the vendor says that its answer is that of an earlier sending with the same key;
+        ``None`` where it says nothing.
+    :param served_at: the vendor's clock when it answered.
+    """
+
+    handle: TaskHandle
+    is_replayed: bool | None = None
+    served_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a call that proves the key has shown.
+
+    :param served_at: the vendor's clock when it answered.
+    """
+
+    message: str
+    served_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +112,7 @@ class Flows:
     vendor: Vendor
     account: Account
 
-    def submit(self, request: VideoRequest, idempotency_key: str | None, patience: Patience) -> Flow[TaskHandle]:
+    def submit(self, request: VideoRequest, idempotency_key: str | None, patience: Patience) -> Flow[Submitted]:
         """Make one paid task, sending the POST again only when it is certain that none was made.
 
         :raises WanSubmissionUnknown: when the vendor may have taken it.
@@ -90,13 +122,17 @@ class Flows:
             idempotency_key = uuid.uuid4().hex
         call = self.vendor.submit_call(request, self.account, idempotency_key)
         waited, attempt, undecided = 0.0, 0, 0
+        too_late = "The time in which this submission may be sent is over, so it was not sent"
+        last: WanError = WanTransportError(too_late)
         while True:
+            if patience.is_over:
+                raise self._lost(last, attempt) if undecided else last
             outcome = yield call
             submitted_at = utc_now()
             verdict = self._judge(outcome)
             if not isinstance(verdict, _Refusal):
                 task_id, request_id = verdict
-                return TaskHandle(
+                handle = TaskHandle(
                     vendor=self.vendor.name,
                     task_id=task_id,
                     mode=request.mode,
@@ -104,7 +140,9 @@ class Flows:
                     submitted_at=submitted_at,
                     request_id=request_id,
                 )
+                return Submitted(handle, *_beside(outcome))
             undecided += verdict.is_undecided
+            last = verdict.error
             # A lost answer may be settled by the same key only; a few repeats of that are useful.
             can_settle = self.vendor.has_idempotency_key and undecided < patience.tries
             may_repeat = can_settle if verdict.is_undecided else verdict.may_repeat
@@ -130,13 +168,12 @@ class Flows:
                 return ids
             if self.vendor.problem(outcome) is None:
                 return _Refusal(not_the_api(title, "submit", outcome, "without a task id in it"), is_undecided=True)
-            error = self._error(outcome)
-            return _Refusal(error, is_undecided=isinstance(error, WanServerError | WanResponseError))
+            return _Refusal(self._error(outcome), is_undecided=not self.vendor.is_refusal(outcome))
         error = self._error(outcome)
         if outcome.status in self.vendor.repeatable_statuses:
             # A documented "come back later", unless its text names a reason that waiting does not mend.
             return _Refusal(error, may_repeat=not isinstance(error, PERMANENT))
-        if outcome.status < 500 and outcome.status not in UNDECIDED_SUBMIT_STATUSES:
+        if self.vendor.is_refusal(outcome):
             if isinstance(error, WanResponseError):
                 error.retryable = False
             return _Refusal(error)
@@ -185,13 +222,13 @@ class Flows:
                 error = self._error(outcome, call.name, task_id)
                 error.retryable = True
                 continue
-            self.vendor.raise_for(outcome, call.name, task_id)
             try:
+                self.vendor.raise_for(outcome, call.name, task_id)
                 if outcome.is_cut:
                     raise not_the_api(self.vendor.title, call.name, outcome, "which is far too large", task_id)
                 return read(outcome)
-            except WanResponseError as unreadable:
-                error = unreadable
+            except (WanResponseError, WanServerError) as trouble:
+                error = trouble
         raise error
 
     def get_task(self, handle: TaskHandle, patience: Patience) -> Flow[VideoTask]:
@@ -203,20 +240,26 @@ class Flows:
             yield from self.query(
                 self.vendor.task_call(handle),
                 patience,
-                lambda answer: self.vendor.read_task(answer, handle),
+                lambda answer: self.vendor.read_task(answer, handle, self.account.base_url),
                 handle.task_id,
             )
         )
 
     def page(self, wanted: TaskFilter, page: int, patience: Patience) -> Flow[TaskPage]:
-        """Fetch one page of the task list."""
-        return (
-            yield from self.query(
-                self.vendor.page_call(wanted, page),
-                patience,
-                lambda answer: self.vendor.read_page(answer, wanted, page),
+        """Fetch one page of the task list; one beyond the last is empty."""
+        try:
+            return (
+                yield from self.query(
+                    self.vendor.page_call(wanted, page),
+                    patience,
+                    lambda answer: self.vendor.read_page(answer, wanted, page),
+                )
             )
-        )
+        except WanRejectedError as error:
+            word = self.vendor.past_the_end
+            if page > 1 and word and word in f"{error.code} {error.message}":
+                return TaskPage([], None)
+            raise
 
     def cancel(self, handle: TaskHandle, patience: Patience) -> Flow[bool]:
         """Cancel a queued task; ``False`` when the vendor cannot (any more)."""
@@ -250,13 +293,17 @@ class Flows:
                 raise WanTransportError(f"The upload of {upload.filename} to {self.vendor.title} failed: {said}")
         return url
 
-    def key_check(self, patience: Patience) -> Flow[str]:
-        """Prove the key; return a sentence about it.
+    def key_check(self, patience: Patience) -> Flow[Proof]:
+        """Prove the key.
 
         :raises WanError: saying what is wrong with it.
         """
-        yield from self.query(self.vendor.key_call(), patience, lambda answer: self._json_of(answer, "test_connection"))
-        return f"{self.vendor.title} accepts the key"
+
+        def read(answer: Answer) -> Proof:
+            self._json_of(answer, "test_connection")
+            return Proof(f"{self.vendor.title} accepts the key", served_at(answer))
+
+        return (yield from self.query(self.vendor.key_call(), patience, read))
 
     def _json_of(self, answer: Answer, call: str, task_id: str | None = None) -> dict[str, Any]:
         content = answer.json()
@@ -265,4 +312,12 @@ class Flows:
         return content
 
 
-__all__ = ["Flow", "Flows", "Outcome", "Patience", "T", "back_off"]
+def _beside(outcome: Outcome) -> tuple[bool | None, datetime | None]:
+    """Read what the headers of an accepted submission say: whether it is replayed, and the vendor's clock."""
+    if not isinstance(outcome, Answer):
+        return None, None
+    said = outcome.headers.get("idempotency-replayed", "").strip().lower()
+    return {"true": True, "1": True, "false": False, "0": False}.get(said), served_at(outcome)
+
+
+__all__ = ["Flow", "Flows", "Outcome", "Patience", "Proof", "Submitted", "T", "back_off"]

@@ -25,6 +25,7 @@ from airflow_provider_wan.client.rules.request import violations_of
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
 from airflow_provider_wan.client.urls import shorten
 from airflow_provider_wan.client.vendors.failures import (
+    BARE_REFUSALS,
     ERROR_TYPES,
     MODERATION_WORDS,
     PLAIN_STATUSES,
@@ -96,10 +97,15 @@ class Vendor(ABC):
     submits_per_second: ClassVar[float] = 4.0
     list_tells_time: ClassVar[bool] = False
     """Whether the list's rows carry time and model and its paging is known: what polling and recovery need."""
+    past_the_end: ClassVar[str] = ""
+    """The word by which the vendor refuses a page of the list beyond the last one."""
     has_cancel: ClassVar[bool] = False
     has_idempotency_key: ClassVar[bool] = False
     has_content_endpoint: ClassVar[bool] = False
     """Whether a result can be had from the API's own host, with the key, when no URL is given."""
+    connection_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields of the connection's extra that mean something at this vendor only."""
+    regions: ClassVar[tuple[str, ...]] = ()
     upload_types: ClassVar[tuple[str, ...]] = ()
     repeatable_statuses: ClassVar[frozenset[int]] = frozenset({429})
     """HTTP statuses that prove no task was made and ask to come back."""
@@ -108,9 +114,17 @@ class Vendor(ABC):
     result_lifetime: ClassVar[float] = 24 * 3600.0
     """Seconds a result URL lives when the vendor does not say."""
 
+    def is_workspace_id(self, text: str) -> bool:
+        """Whether ``text`` can be the id of a workspace."""
+        return False
+
     def base_url(self, region: str | None, workspace_id: str | None) -> str:
         """Return the origin and path prefix of the API."""
         return f"https://{self.default_host}"
+
+    def region_of(self, account: Account) -> str | None:
+        """Return the region whose prices hold for an account, ``None`` where the vendor has no regions."""
+        return None
 
     def auth_headers(self, account: Account) -> dict[str, str]:
         """Return the headers that carry the key; added only for the account's own origin."""
@@ -166,9 +180,10 @@ class Vendor(ABC):
         """Return the query of one task."""
 
     @abstractmethod
-    def read_task(self, answer: Answer, handle: TaskHandle) -> VideoTask:
+    def read_task(self, answer: Answer, handle: TaskHandle, base_url: str = "") -> VideoTask:
         """Return the task of a 2xx answer.
 
+        :param base_url: of the account; result addresses without a host are on it.
         :raises WanResponseError: for an answer that is not this vendor's.
         """
 
@@ -226,13 +241,22 @@ class Vendor(ABC):
         """Return the second call of an upload (if any) and the URL the vendor takes afterwards."""
         raise NotImplementedError(f"{self.title} takes no uploads")
 
-    def task_page(self, handle: TaskHandle, account: Account) -> str:
-        """Return an address that names the task; most vendors show it to API clients only."""
-        return account.base_url + self.task_call(handle).target
+    def task_page(self, handle: TaskHandle, account: Account) -> str | None:
+        """Return the address of a page on which a person sees the task, ``None`` where the vendor has none."""
+        return None
 
     def content_url(self, task: VideoTask, account: Account) -> str | None:
         """Return a result address on the API's own host that needs the key, where the vendor has one."""
         return None
+
+    def is_refusal(self, answer: Answer) -> bool:
+        """Whether an answer to a submission proves that no task was made.
+
+        Only the vendor's own words do: not a code that nobody knows, nor trouble of its servers under whatever status,
+        nor a redirection or a page of something in between.
+        """
+        problem = self.problem(answer)
+        return answer.status in BARE_REFUSALS if problem is None else problem.is_certain
 
     # -- shared by the vendors' files -----------------------------------------------------------------
 

@@ -51,7 +51,18 @@ class Problem:
     code: str | None
     message: str
     request_id: str | None = None
+    is_certain: bool = False
+    """Whether it proves that a submission made no task."""
 
+
+BARE_REFUSALS = frozenset({401, 402, 413, 414, 431})
+"""HTTP statuses that prove that a submission went no further, whoever on the way gives them."""
+
+REFUSALS = frozenset({400, 401, 402, 403, 404, 405, 413, 414, 415, 422, 429, 431})
+"""HTTP statuses that refuse where the vendor's own answer names no code."""
+
+UNDECIDED_STATUSES = frozenset({408, 409, 425, 499})
+"""4xx answers that do not prove that the vendor took no task, whatever they say."""
 
 PLAIN_STATUSES = frozenset({401, 402, 429})
 
@@ -100,8 +111,15 @@ def problem_of(
     codes: Iterable[tuple[str, Failure]], status: int, code: str | None, message: str | None, request_id: str | None
 ) -> Problem:
     """Say what an error means: by its code or words where they are known, else by the HTTP status."""
-    failure = classify(codes, code, message) or default_failure(status)
+    known = classify(codes, code, message)
+    failure = known or default_failure(status)
     if status >= 500 and failure is Failure.REQUEST:
         # Whatever its words are: the vendor is in trouble.
         failure = Failure.SERVER
-    return Problem(failure, code, message or "no message", request_id)
+    is_plain = status in STATUS_SPEAKS or (code in (None, str(status)) and status in REFUSALS)
+    is_certain = (known is not None or is_plain) and failure is not Failure.SERVER and _may_refuse(status)
+    return Problem(failure, code, message or "no message", request_id, is_certain)
+
+
+def _may_refuse(status: int) -> bool:
+    return 200 <= status < 300 or (400 <= status < 500 and status not in UNDECIDED_STATUSES)

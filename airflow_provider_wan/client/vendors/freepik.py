@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import Violation, WanRequestError
-from airflow_provider_wan.client.exchange import Answer, Call, not_the_api
+from airflow_provider_wan.client.exchange import Answer, Call, not_the_api, request_id_in
 from airflow_provider_wan.client.requests import (
     ImageToVideoRequest,
     ReferenceToVideoRequest,
@@ -34,9 +34,11 @@ from airflow_provider_wan.client.vendors.base import (
     without_none,
 )
 from airflow_provider_wan.client.vendors.failures import Failure, Problem
-from airflow_provider_wan.client.vendors.reading import as_dict, id_of, text_or_none, urls_in
+from airflow_provider_wan.client.vendors.reading import as_dict, id_of, rows_of, served_at, text_or_none, urls_in
 
 MODEL = "wan-2-7"
+
+MOST_PAGES = 100
 
 PATHS = {
     Mode.TEXT_TO_VIDEO: "text-to-video",
@@ -62,8 +64,10 @@ class Freepik(Vendor):
     # 10 hits a second per IP averaged over two minutes are allowed; keep headroom.
     queries_per_second = 6.0
     submits_per_second = 2.0
+    past_the_end = "invalid_page"
     # The vendor documents 503 as "overloaded, come back".
     repeatable_statuses = frozenset({429, 503})
+    connection_fields = frozenset({"auth_header"})
     plain_statuses = frozenset({401, 402, 404, 429, 500, 502, 503, 504})
     upload_types = ("image/png", "image/jpeg", "image/webp")
     failure_codes = (
@@ -97,7 +101,7 @@ class Freepik(Vendor):
                 for name in ("reference_audios", "document", "link"):
                     if getattr(request, name):
                         yield cannot(self.title, name, getattr(request, name))
-            case VideoEditRequest() if request.audio_setting:
+            case VideoEditRequest() if request.audio_setting == "origin":
                 yield cannot(self.title, "audio_setting", request.audio_setting)
 
     def submit_call(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
@@ -108,19 +112,19 @@ class Freepik(Vendor):
         """Return the id of ``{"data": {"task_id"}}``; older answers have no ``data`` around it."""
         content = answer.json() or {}
         task_id = id_of((as_dict(content.get("data")) or content).get("task_id"))
-        return (task_id, answer.headers.get("x-request-id")) if task_id else None
+        return (task_id, request_id_in(answer.headers)) if task_id else None
 
     def task_call(self, handle: TaskHandle) -> Call:
         """Return ``GET`` below the path of the handle's mode."""
         return Call("get_task", "GET", f"{_path(handle.mode)}/{path_part(handle.task_id)}")
 
-    def read_task(self, answer: Answer, handle: TaskHandle) -> VideoTask:
+    def read_task(self, answer: Answer, handle: TaskHandle, base_url: str = "") -> VideoTask:
         """Return the task; the reason of a failure stands wherever this vendor puts it today."""
         content = answer.json() or {}
         data = as_dict(content.get("data")) or content
         if "status" not in data and "task_status" not in data:
             raise not_the_api(self.title, "get_task", answer, "without a task in it", handle.task_id)
-        return self._task(data, handle.task_id, handle.mode).model_copy(
+        return self._task(data, handle.task_id, handle.mode, base_url).model_copy(
             update={
                 "model": handle.model,
                 "submitted_at": handle.submitted_at,
@@ -128,10 +132,10 @@ class Freepik(Vendor):
             }
         )
 
-    def _task(self, data: dict[str, Any], task_id: str, mode: Mode | None) -> VideoTask:
+    def _task(self, data: dict[str, Any], task_id: str, mode: Mode | None, base_url: str = "") -> VideoTask:
         word = data.get("status", data.get("task_status"))
         status = self.status_of(word)
-        urls = urls_in(data.get("generated"))
+        urls = urls_in(data.get("generated"), base_url)
         reasons = (data.get(name) for name in ("error", "reason", "error_message", "message", "failure_reason"))
         reason = next((item for item in reasons if item), None)
         if isinstance(reason, dict):
@@ -171,26 +175,28 @@ class Freepik(Vendor):
         if message is None:
             return None
         code = text_or_none(details.get("code"))
-        return self.judge(answer.status, code, message, answer.headers.get("x-request-id"))
+        return self.judge(answer.status, code, message, request_id_in(answer.headers))
 
     def key_call(self) -> Call:
         """Return the task list of one mode, which needs a key and makes nothing."""
         return Call("test_connection", "GET", _path(Mode.TEXT_TO_VIDEO))
 
-    # The list is there for people: its rows carry no time and no prompt and its paging is not documented, so
-    # neither recovery nor polling builds on it (list_tells_time stays false).
+    # The list is there for people: its rows carry no time and no prompt, so neither recovery nor polling builds on it
+    # (list_tells_time stays false).
     def page_call(self, wanted: TaskFilter, page: int) -> Call:
-        """Return the list of one mode (text to video when none is named)."""
-        return Call("list_tasks", "GET", _path(wanted.mode or Mode.TEXT_TO_VIDEO))
+        """Return a page of the list of one mode (text to video when none is named)."""
+        params = {"page": str(page)} if page > 1 else {}
+        return Call("list_tasks", "GET", _path(wanted.mode or Mode.TEXT_TO_VIDEO), params=params)
 
     def read_page(self, answer: Answer, wanted: TaskFilter, page: int) -> TaskPage:
-        """Return the rows; the vendor documents no further pages."""
-        rows = (answer.json() or {}).get("data")
-        if not isinstance(rows, list):
+        """Return the rows; the vendor names neither a size nor a last page: the first one without rows is the last."""
+        content = answer.json() or {}
+        rows = rows_of(content.get("data"))
+        if rows is None:
             raise not_the_api(self.title, "list_tasks", answer, "without a list in it")
         mode = wanted.mode or Mode.TEXT_TO_VIDEO
-        found = [self._task(row, task_id, mode) for row in map(as_dict, rows) if (task_id := id_of(row.get("task_id")))]
-        return TaskPage(found, None, len(found))
+        found = [self._task(row, task_id, mode) for row in rows if (task_id := id_of(row.get("task_id")))]
+        return TaskPage(found, page + 1 if rows and page < MOST_PAGES else None, served_at=served_at(answer))
 
     def upload_call(self, upload: Upload) -> Call:
         """Return the request for a presigned address (PNG, JPEG, WebP)."""

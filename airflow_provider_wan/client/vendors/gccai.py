@@ -35,7 +35,16 @@ from airflow_provider_wan.client.vendors.base import (
     without_none,
 )
 from airflow_provider_wan.client.vendors.failures import Failure, Problem
-from airflow_provider_wan.client.vendors.reading import as_dict, id_of, later, percent, text_or_none, unix_time, urls_in
+from airflow_provider_wan.client.vendors.reading import (
+    as_dict,
+    id_of,
+    later,
+    percent,
+    text_or_none,
+    unix_time,
+    urls_in,
+    usage_of,
+)
 
 OLD_MODEL = "wan2.6"
 """Has other names: https://docs.apimart.ai/en/api-reference/videos/wan2.6/generation."""
@@ -112,7 +121,7 @@ class Gccai(Vendor):
                 for name in ("reference_audios", "document", "link"):
                     if getattr(request, name):
                         yield cannot(self.title, name, getattr(request, name))
-            case VideoEditRequest() if request.audio_setting:
+            case VideoEditRequest() if request.audio_setting == "origin":
                 yield undocumented(self.title, "audio_setting", request.audio_setting)
 
     def submit_call(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
@@ -136,7 +145,7 @@ class Gccai(Vendor):
         """Return ``GET /v1/tasks/{id}`` with English error texts."""
         return Call("get_task", "GET", f"/v1/tasks/{path_part(handle.task_id)}", params={"language": "en"})
 
-    def read_task(self, answer: Answer, handle: TaskHandle) -> VideoTask:
+    def read_task(self, answer: Answer, handle: TaskHandle, base_url: str = "") -> VideoTask:
         """Return the task of ``data``; a URL may be a string or a list."""
         content = answer.json()
         data = as_dict(content.get("data")) if content else {}
@@ -145,8 +154,8 @@ class Gccai(Vendor):
         result = as_dict(data.get("result"))
         videos = result.get("videos")
         items = videos if isinstance(videos, list) else [videos]
-        urls = [url for item in items for url in urls_in(as_dict(item).get("url")) or urls_in(item)]
-        urls = urls or urls_in(result.get("video_url")) or urls_in(result.get("url"))
+        urls = [url for item in items for url in urls_in(item, base_url)]
+        urls = urls or urls_in(result.get("video_url"), base_url) or urls_in(result.get("url"), base_url)
         expiries = (unix_time(as_dict(item).get("expires_at")) for item in items)
         finished = unix_time(data.get("completed"))
         default_expiry = later(finished, self.result_lifetime) if urls else None
@@ -165,7 +174,7 @@ class Gccai(Vendor):
             url_expires_at=next(filter(None, expiries), default_expiry),
             submitted_at=unix_time(data.get("created")) or handle.submitted_at,
             finished_at=finished,
-            usage=costs or None,
+            usage=usage_of(costs),
             request_id=text_or_none(content.get("request_id")) or handle.request_id,
             progress=percent(data.get("progress")),
             error_code=text_or_none(details.get("code") or details.get("type")),
@@ -260,6 +269,6 @@ def _media(request: VideoRequest) -> dict[str, Any]:
             return without_none(
                 video_urls=[request.video] if request.video else None,
                 image_urls=[item.url for item in request.reference_images] or None,
-                audio_setting=request.audio_setting,
+                audio_setting="origin" if request.audio_setting == "origin" else None,
             )
     return {}

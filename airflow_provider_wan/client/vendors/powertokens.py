@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import Violation
-from airflow_provider_wan.client.exchange import Answer, Call, not_the_api
+from airflow_provider_wan.client.exchange import Answer, Call, not_the_api, request_id_in
 from airflow_provider_wan.client.requests import (
     ImageToVideoRequest,
     ReferenceToVideoRequest,
@@ -34,7 +34,16 @@ from airflow_provider_wan.client.vendors.base import (
 )
 from airflow_provider_wan.client.vendors.failures import Failure, Problem
 from airflow_provider_wan.client.vendors.media_array import media
-from airflow_provider_wan.client.vendors.reading import as_dict, id_of, later, percent, text_or_none, unix_time, urls_in
+from airflow_provider_wan.client.vendors.reading import (
+    as_dict,
+    id_of,
+    later,
+    percent,
+    text_or_none,
+    unix_time,
+    urls_in,
+    usage_of,
+)
 
 OLD_PROMPT_LIMIT = 800
 
@@ -53,6 +62,7 @@ class PowerTokens(Vendor):
         Mode.VIDEO_EDIT: "wan2.7-videoedit",
     }
     statuses = {
+        "not_start": TaskStatus.PENDING,
         "queued": TaskStatus.PENDING,
         "pending": TaskStatus.PENDING,
         "submitted": TaskStatus.PENDING,
@@ -63,6 +73,7 @@ class PowerTokens(Vendor):
         "succeeded": TaskStatus.SUCCEEDED,
         "success": TaskStatus.SUCCEEDED,
         "failed": TaskStatus.FAILED,
+        "failure": TaskStatus.FAILED,
         "error": TaskStatus.FAILED,
         "expired": TaskStatus.FAILED,
         "cancelled": TaskStatus.CANCELLED,
@@ -71,6 +82,16 @@ class PowerTokens(Vendor):
     }
     cost_of_failure = " (failed tasks are refunded)"
     failure_codes = (
+        # What stands behind the gateway speaks in its message: the code says only that it failed.
+        ("~arrearage", Failure.BILLING),
+        ("~overdue", Failure.BILLING),
+        ("~free allocated quota exceeded", Failure.BILLING),
+        ("~internalerror", Failure.SERVER),
+        ("~request timeout", Failure.SERVER),
+        ("~failed to find the requested media resource", Failure.REQUEST),
+        ("~failed to download", Failure.SERVER),
+        ("~throttling", Failure.THROTTLED),
+        ("~invalidparameter", Failure.REQUEST),
         ("insufficient_", Failure.BILLING),
         ("~insufficient balance", Failure.BILLING),
         ("~insufficient credit", Failure.BILLING),
@@ -147,24 +168,31 @@ class PowerTokens(Vendor):
         """Return ``GET /v1/videos/{id}``."""
         return Call("get_task", "GET", f"/v1/videos/{path_part(handle.task_id)}")
 
-    def read_task(self, answer: Answer, handle: TaskHandle) -> VideoTask:
+    def read_task(self, answer: Answer, handle: TaskHandle, base_url: str = "") -> VideoTask:
         """Return the task; the video stands in ``metadata.url`` or one of the older places."""
         content = answer.json()
         if content is not None and "status" not in content:
             content = as_dict(content.get("data"))
         if not content or "status" not in content:
             raise not_the_api(self.title, "get_task", answer, "without a task in it", handle.task_id)
-        urls = (
-            urls_in(as_dict(content.get("metadata")).get("url"))
-            or urls_in(content.get("url"))
-            or urls_in(content.get("video_url"))
-            or urls_in(as_dict(content.get("content")).get("video_url"))
+        found = (
+            as_dict(content.get("metadata")).get("url"),
+            content.get("url"),
+            content.get("video_url"),
+            as_dict(content.get("content")).get("video_url"),
         )
+        urls = next(filter(None, (urls_in(value, base_url) for value in found)), [])
         error = as_dict(content.get("error")) or {"message": content.get("error")}
-        finished = unix_time(content.get("completed_at"))
+        status = self.status_of(content["status"])
+        # Both may stand in every state, and mean an end in those that are ends only.
+        times = (unix_time(content.get(name)) for name in ("completed_at", "finished_at", "finish_time"))
+        finished = next(filter(None, times), None) if status.is_ended else None
+        if status is TaskStatus.SUCCEEDED and not urls and base_url:
+            # So that whoever takes the result never gets nothing; it needs the key.
+            urls = [f"{base_url}/v1/videos/{path_part(handle.task_id)}/content"]
         default_expiry = later(finished, self.result_lifetime) if urls else None
         word = text_or_none(content["status"], 40)
-        message = text_or_none(error.get("message") or content.get("error_message"))
+        message = text_or_none(error.get("message") or content.get("error_message") or content.get("fail_reason"))
         if (word or "").lower() == "expired" and message is None:
             message = "the task expired at the vendor before it finished"
         return VideoTask(
@@ -172,7 +200,7 @@ class PowerTokens(Vendor):
             vendor=self.name,
             mode=handle.mode,
             model=handle.model,
-            status=self.status_of(word),
+            status=status,
             raw_status=word,
             video_url=urls[0] if urls else None,
             video_urls=urls,
@@ -180,7 +208,7 @@ class PowerTokens(Vendor):
             duration=_seconds(content.get("seconds")),
             submitted_at=unix_time(content.get("created_at")) or handle.submitted_at,
             finished_at=finished,
-            usage=as_dict(content.get("usage")) or None,
+            usage=usage_of(content.get("usage")),
             request_id=_request_id(content, answer) or handle.request_id,
             progress=percent(content.get("progress")),
             error_code=text_or_none(error.get("code")),
@@ -210,7 +238,7 @@ class PowerTokens(Vendor):
 
 
 def _request_id(content: dict[str, Any], answer: Answer) -> str | None:
-    return text_or_none(content.get("request_id") or answer.headers.get("x-request-id"))
+    return text_or_none(content.get("request_id") or request_id_in(answer.headers))
 
 
 def _seconds(value: object) -> float | None:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any
+from urllib.parse import urljoin
 
 from airflow_provider_wan.client.exchange import Answer
 from airflow_provider_wan.client.urls import is_web_url
 
 MESSAGE_LIMIT = 500
 ID_LIMIT = 256
+URL_LIMIT = 8192
+MOST_URLS = 16
+MOST_ROWS = 1000
+USAGE_LIMIT = 4000
+"""Characters in all."""
+USAGE_TEXT_LIMIT = 200
+MOST_USAGE_FIELDS = 64
 
 
 def retry_after(answer: Answer) -> float | None:
@@ -73,13 +82,60 @@ def as_dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def urls_in(value: object) -> list[str]:
-    """Return the http(s) URLs of a string or a (nested) list of strings."""
+def urls_in(value: object, base_url: str = "") -> list[str]:
+    """Return the http(s) URLs of a string, of an object's ``url``, or of a (nested) list of these; at most some.
+
+    :param base_url: of the account; an address that begins with ``/`` is on its host.
+    """
     if isinstance(value, str):
-        return [value] if is_web_url(value) else []
-    if isinstance(value, list):
-        return [url for item in value for url in urls_in(item)]
-    return []
+        url = urljoin(base_url, value) if base_url and value.startswith("/") and value[1:2] != "/" else value
+        return [url] if len(url) <= URL_LIMIT and is_web_url(url) else []
+    if isinstance(value, dict):
+        return urls_in(value.get("url"), base_url)
+    found: list[str] = []
+    for item in value if isinstance(value, list) else ():
+        found += urls_in(item, base_url)
+        if len(found) >= MOST_URLS:
+            break
+    return found[:MOST_URLS]
+
+
+def usage_of(value: object) -> dict[str, Any] | None:
+    """Return what an answer says of its costs, bounded: it goes into events and XCom.
+
+    Names and texts are cut; what is nested stays where it is small.
+    """
+    if not isinstance(value, dict):
+        return None
+    kept: dict[str, Any] = {}
+    left = USAGE_LIMIT
+    for name, item in islice(value.items(), MOST_USAGE_FIELDS):
+        small = item[:USAGE_TEXT_LIMIT] if isinstance(item, str) else item
+        left -= _size(small, left) + len(name)
+        if left < 0:
+            break
+        kept[str(name)[:USAGE_TEXT_LIMIT]] = small
+    return kept or None
+
+
+def _size(value: object, limit: int) -> int:
+    """Return about how many characters a value has; walking ends above ``limit``."""
+    if isinstance(value, str):
+        return len(value)
+    items = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    size = 8
+    for item in items:
+        size += _size(item, limit - size)
+        if size > limit:
+            break
+    return size
+
+
+def rows_of(value: object) -> list[dict[str, Any]] | None:
+    """Return the rows of a list, or ``None`` for no list, or for one that nobody asked for so long."""
+    if not isinstance(value, list) or len(value) > MOST_ROWS:
+        return None
+    return [as_dict(row) for row in value]
 
 
 def later(when: datetime | None, seconds: float) -> datetime | None:

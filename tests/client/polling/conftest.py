@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.polling.poller import Refresh, shared_poller
+from airflow_provider_wan.client.polling.times import Times
 from airflow_provider_wan.client.polling.watch import Ending
 from airflow_provider_wan.client.requests import TextToVideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
@@ -34,6 +35,8 @@ def sandbox(shared_sandbox: Sandbox) -> Sandbox:
 
 class Desk:
     """Submits and waits as the triggers of one account do."""
+
+    times = Times(doubt=0.0, refused=0.0)
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -63,7 +66,7 @@ class Desk:
         refresh: Refresh | None = None,
         on_change: Callable[[str], None] | None = None,
     ) -> Ending:
-        async with shared_poller(account or self.account(handle.vendor), refresh) as poller:
+        async with shared_poller(account or self.account(handle.vendor), refresh, self.times) as poller:
             deadline = utc_now() + timedelta(seconds=seconds)
             return await poller.wait(handle, deadline, interval, on_change=on_change)
 

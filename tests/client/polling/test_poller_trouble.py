@@ -8,18 +8,21 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanAuthError
 from airflow_provider_wan.client.polling.poller import shared_poller
+from airflow_provider_wan.client.polling.times import Times
 from airflow_provider_wan.client.polling.watch import EndingStatus
 from airflow_provider_wan.client.schedule import pace
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask
 from airflow_provider_wan.client.transport.client import AsyncWanClient
 from airflow_provider_wan.client.vendors import VENDOR_NAMES
 from airflow_provider_wan.sandbox.settings import fingerprint
+from tests.client.transport.loopback import closed_port
 
-from .conftest import INTERVAL, NEW_KEY, Desk
+from .conftest import INTERVAL, KEY, NEW_KEY, Desk
 from .test_poller import statuses
 
 
@@ -137,10 +140,50 @@ async def test_key_that_stays_refused_ends_all_waits_with_the_reason(
     assert sum(desk.requests("query").values()) + sum(desk.requests("list").values()) < 30
 
 
+async def test_a_key_that_has_worked_may_be_refused_for_a_while(desk: Desk) -> None:
+    desk.sandbox.configure(generation_seconds=(1.2, 1.2))
+    handles = await desk.submit(20)
+    waits = [asyncio.create_task(desk.wait(handle)) for handle in handles]
+    await asyncio.sleep(3 * INTERVAL)
+    desk.sandbox.configure(api_keys=[fingerprint("sk-somebody-else")])
+    await asyncio.sleep(1.0)
+    desk.sandbox.configure(api_keys=[])
+    assert statuses(await asyncio.gather(*waits)) == {EndingStatus.SUCCESS}
+
+
+async def test_a_connection_that_moved_to_another_host_is_read_again_after_long_trouble(desk: Desk) -> None:
+    handles = await desk.submit(3)
+    gone = Account("dashscope", closed_port(), SecretStr(KEY), queries_per_second=100.0)
+    desk.times = Times(trouble=0.2)
+
+    async def refresh() -> Account:
+        return desk.account()
+
+    assert statuses(await desk.wait_for_all(handles, account=gone, refresh=refresh)) == {EndingStatus.SUCCESS}
+
+
+async def test_another_host_that_does_not_know_the_tasks_is_not_taken(desk: Desk) -> None:
+    (handle,) = await desk.submit(1, "[sandbox hold]")
+    desk.sandbox.change(handle.task_id, "expire")
+    gone = Account("dashscope", closed_port(), SecretStr(KEY), queries_per_second=100.0)
+    desk.times = Times(trouble=0.1, reread=0.1, last_look=0.1)
+    asked = 0
+
+    async def refresh() -> Account:
+        nonlocal asked
+        asked += 1
+        return desk.account()
+
+    # Taken over, it would end with "no such task".
+    ending = await desk.wait(handle, account=gone, refresh=refresh, seconds=1.5)
+    assert ending.status is EndingStatus.TIMEOUT
+    assert asked > 1
+
+
 async def test_one_task_that_may_not_be_seen_does_not_end_the_others(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk.sandbox.configure(generation_seconds=(0.8, 0.8))
+    desk.sandbox.configure(generation_seconds=(2.0, 2.0))
     handles = await desk.submit(4, vendor="gccai")
     secret, read = handles[0].task_id, AsyncWanClient.get_task
 

@@ -17,6 +17,7 @@ from airflow_provider_wan.client.errors import (
     WanServerError,
     WanTransportError,
 )
+from airflow_provider_wan.client.polling.times import Times
 from airflow_provider_wan.client.polling.watch import UNDECIDED_LIMIT, Ending, EndingStatus, Watch
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
 from airflow_provider_wan.client.vendors import vendor_of
@@ -35,7 +36,7 @@ def task(status: str, vendor: str = "dashscope", **fields: Any) -> VideoTask:
 
 def watch(vendor: str = "dashscope") -> tuple[Watch, list[str]]:
     told: list[str] = []
-    return Watch(handle(vendor), vendor_of(vendor), NOON + timedelta(hours=1), told.append), told
+    return Watch(handle(vendor), vendor_of(vendor), NOON + timedelta(hours=1), told.append, Times(doubt=0.0)), told
 
 
 @pytest.mark.parametrize(
@@ -100,13 +101,38 @@ def test_what_decides_nothing_is_borne_some_times_in_a_row(observation: VideoTas
         return judge.see(observation) if isinstance(observation, VideoTask) else judge.see_error(observation)
 
     judge, _ = watch()
-    assert [observe(judge) for _ in range(UNDECIDED_LIMIT - 1)] == [None] * (UNDECIDED_LIMIT - 1)
-    judge.see(task("running"))
     endings = [observe(judge) for _ in range(UNDECIDED_LIMIT)]
     assert endings[:-1] == [None] * (UNDECIDED_LIMIT - 1)
     last = endings[-1]
     assert last is not None
     assert last.status is EndingStatus.ERROR
+
+
+def test_an_answer_in_between_begins_the_count_anew() -> None:
+    judge, _ = watch()
+    nobody_knows = task("unknown", raw_status="HALF-DONE")
+    assert [judge.see(nobody_knows) for _ in range(UNDECIDED_LIMIT - 1)] == [None] * (UNDECIDED_LIMIT - 1)
+    judge.see(task("running"))
+    assert [judge.see(nobody_knows) for _ in range(UNDECIDED_LIMIT - 1)] == [None] * (UNDECIDED_LIMIT - 1)
+    assert judge.see(nobody_knows) is not None
+
+
+@pytest.mark.parametrize("error", [WanRejectedError("no such task"), WanAuthError("key revoked")])
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_task_that_was_seen_goes_on_to_its_deadline_whatever_is_refused(error: WanError, is_listed: bool) -> None:
+    judge, told = watch()
+    if is_listed:
+        judge.glimpse(task("pending"))
+    else:
+        judge.see(task("pending"))
+    assert [judge.see_error(error) for _ in range(200)] == [None] * 200
+    assert len(told) == 1
+    assert "the wait goes on" in told[0]
+
+
+def test_what_decides_nothing_must_go_on_for_some_time_too() -> None:
+    judge = Watch(handle("powertokens"), vendor_of("powertokens"), NOON, times=Times(doubt=3600.0))
+    assert [judge.see_error(WanRejectedError("404")) for _ in range(50)] == [None] * 50
 
 
 def test_unknown_is_explained() -> None:

@@ -11,17 +11,18 @@ import pytest
 from airflow_provider_wan.client.errors import (
     WanAuthError,
     WanBillingError,
+    WanError,
     WanModerationError,
     WanQuotaError,
     WanRejectedError,
     WanResponseError,
-    WanServerError,
     WanSubmissionUnknown,
     WanTransportError,
 )
 from airflow_provider_wan.client.exchange import Answer, Broken
 from airflow_provider_wan.client.tasks import TaskStatus
-from airflow_provider_wan.client.transport.flows import Patience
+from airflow_provider_wan.client.transport.flows import Flows, Patience
+from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, Upload
 from tests.client.support import (
     I2V,
@@ -29,6 +30,7 @@ from tests.client.support import (
     SUBMITTED,
     T2V,
     VENDORS,
+    account,
     answer,
     drive_flow,
     drive_submit,
@@ -141,15 +143,12 @@ def test_an_unreachable_vendor_is_said_to_have_taken_nothing() -> None:
 
 REFUSED = [
     (answer(400, {"code": "InvalidParameter", "message": "m"}), WanRejectedError),
-    (answer(400, {"code": "InvalidParameter", "message": "Failed to download input files."}), WanServerError),
     (answer(400, {"code": "DataInspectionFailed", "message": "m"}), WanModerationError),
     (answer(401, {"code": "InvalidApiKey", "message": "m"}), WanAuthError),
     (answer(401, b"<html>"), WanAuthError),
     (answer(403, {"code": "AccessDenied", "message": "m"}), WanAuthError),
     (answer(429, {"code": "PrepaidBillOverdue", "message": "m"}), WanBillingError),
-    (answer(404, b"<html>no such page</html>"), WanResponseError),
     (answer(413, b""), WanResponseError),
-    (answer(302, b"", location="https://elsewhere.example/"), WanResponseError),
     (answer(200, {"code": "InvalidParameter", "message": "m"}), WanRejectedError),
     (answer(200, {"code": "Throttling", "message": "m"}), WanQuotaError),
 ]
@@ -162,9 +161,89 @@ def test_refused_submission_is_an_error_and_not_repeated(outcome: Answer, kind: 
     assert type(seen.error) is kind
 
 
-def test_server_trouble_within_a_200_is_doubtful() -> None:
-    seen = drive_submit("dashscope", answer(200, {"code": "InternalError", "message": "m"}), good("dashscope"))
+PROXY = b"<html>no such page</html>"
+
+PROVES_NOTHING: list[tuple[str, int, Any]] = [
+    ("dashscope", 400, {"code": "InvalidParameter", "message": "request timeout after 23 seconds."}),
+    ("dashscope", 400, {"code": "InvalidParameter", "message": "Failed to download input files."}),
+    ("dashscope", 400, {"code": "InternalError.Timeout", "message": "m"}),
+    ("dashscope", 403, {"code": "InternalError.Algo", "message": "m"}),
+    ("dashscope", 400, {"code": "SomethingNew", "message": "m"}),
+    ("dashscope", 200, {"code": "InternalError", "message": "m"}),
+    ("dashscope", 200, {"code": "RequestTimeOut", "message": "m"}),
+    ("dashscope", 200, {"code": "ServiceUnavailable", "message": "m"}),
+    ("dashscope", 200, {"code": "ResponseTimeout", "message": "m"}),
+    ("dashscope", 200, {"code": "SomethingNew", "message": "m"}),
+    ("gccai", 400, {"error": {"code": "upstream_went_away", "message": "m"}}),
+    ("gccai", 200, {"code": 500, "message": "m"}),
+    ("powertokens", 400, {"code": "do_request_failed", "message": "m"}),
+    ("powertokens", 400, {"code": "ali_api_error", "message": "InternalError.Timeout: m"}),
+    ("freepik", 400, {"code": "upstream", "message": "m"}),
+    *((vendor, status, PROXY) for vendor in VENDORS for status in (403, 404, 307, 303, 302, 400)),
+    *((vendor, 409, {"message": "m", "code": "invalid_request"}) for vendor in VENDORS),
+]
+
+
+@pytest.mark.parametrize(("vendor", "status", "body"), PROVES_NOTHING)
+def test_what_proves_no_refusal_is_doubtful_whatever_its_status(vendor: str, status: int, body: Any) -> None:
+    seen = drive_submit(vendor, answer(status, body), patience=Patience(tries=1))
     assert (len(seen.calls), type(seen.error)) == (1, WanSubmissionUnknown)
+
+
+PLAIN_REFUSALS: list[tuple[str, int, Any]] = [
+    ("dashscope", 404, {"code": "ModelNotFound", "message": "m"}),
+    ("gccai", 400, {"code": 400, "message": "m"}),
+    ("gccai", 400, {"error": {"message": "m", "type": "invalid_request_error"}}),
+    ("powertokens", 402, {"error": {"message": "m", "code": "some_new_word"}}),
+    ("powertokens", 400, {"code": "ali_api_error", "message": "Arrearage: Access denied"}),
+    ("freepik", 400, {"message": "prompt is too long"}),
+    ("freepik", 422, {"title": "wrong", "invalid_params": [{"name": "duration", "reason": "too long"}]}),
+]
+
+
+@pytest.mark.parametrize(("vendor", "status", "body"), PLAIN_REFUSALS)
+def test_the_vendors_own_refusal_proves_that_no_task_was_made(vendor: str, status: int, body: Any) -> None:
+    seen = drive_submit(vendor, answer(status, body), key="run-1")
+    assert len(seen.calls) == 1
+    assert isinstance(seen.error, WanError)
+    assert not isinstance(seen.error, WanSubmissionUnknown)
+
+
+def test_nothing_is_sent_after_the_moment_that_ends_an_intent() -> None:
+    over = datetime.now(UTC) - timedelta(seconds=1)
+    seen = drive_submit("dashscope", good("dashscope"), patience=Patience(not_after=over))
+    assert seen.calls == []
+    assert type(seen.error) is WanTransportError
+    assert seen.error.retryable
+    assert "not sent" in str(seen.error)
+
+
+def test_a_worker_that_stood_still_in_a_back_off_sends_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen_until = datetime.now(UTC) + timedelta(hours=1)
+    patience = Patience(throttled=600.0, not_after=datetime.now(UTC) + timedelta(seconds=60))
+    flow = Flows(vendor_of("dashscope"), account()).submit(make(T2V), None, patience)
+    next(flow)
+    flow.send(THROTTLED)
+    monkeypatch.setattr("airflow_provider_wan.client.transport.flows.utc_now", lambda: frozen_until)
+    with pytest.raises(WanQuotaError):
+        flow.send(None)
+
+
+def test_what_the_answer_says_besides_the_task_is_handed_up() -> None:
+    given = answer(200, SUBMITTED["gccai"], idempotency_replayed="true", date="Tue, 20 Oct 2026 02:00:01 GMT")
+    seen = drive_submit("gccai", given, key="run-1")
+    assert (seen.submitted.is_replayed, seen.submitted.served_at) == (True, datetime(2026, 10, 20, 2, 0, 1, tzinfo=UTC))
+    assert drive_submit("gccai", answer(200, SUBMITTED["gccai"])).submitted.is_replayed is None
+    proof = drive_flow(
+        "gccai", lambda flows: flows.key_check(Patience()), answer(200, {}, date="Tue, 20 Oct 2026 02:00:01 GMT")
+    )
+    assert proof.result.served_at == datetime(2026, 10, 20, 2, 0, 1, tzinfo=UTC)
+
+
+def test_a_query_that_meets_trouble_of_the_servers_is_repeated_whatever_its_status() -> None:
+    trouble = answer(400, {"code": "InternalError.Timeout", "message": "m"})
+    seen = drive_flow("dashscope", lambda flows: flows.get_task(handle(), Patience()), trouble, FOUND)
+    assert (len(seen.calls), seen.error) == (2, None)
 
 
 def test_lost_submission_keeps_the_request_id_for_a_search() -> None:
@@ -387,7 +466,7 @@ def test_key_check(vendor: str) -> None:
     def start(flows: Any) -> Any:
         return flows.key_check(Patience(tries=2))
 
-    assert "accepts the key" in drive_flow(vendor, start, answer(200, GOOD_KEY[vendor])).result
+    assert "accepts the key" in drive_flow(vendor, start, answer(200, GOOD_KEY[vendor])).result.message
     assert type(drive_flow(vendor, start, answer(401, {"code": "x", "message": "m"})).error) is WanAuthError
     assert type(drive_flow(vendor, start, HTML, HTML).error) is WanResponseError
 

@@ -13,8 +13,7 @@ from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanError, WanRequestError, WanSubmissionUnknown
 from airflow_provider_wan.client.exchange import Answer, Broken, Call
 from airflow_provider_wan.client.tasks import TaskStatus
-from airflow_provider_wan.client.transport import client as client_module
-from airflow_provider_wan.client.transport import flows
+from airflow_provider_wan.client.transport import flows, wire
 from airflow_provider_wan.client.transport.client import MAX_CONNECTIONS, AsyncWanClient, WanClient
 from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.vendors.base import TaskFilter, Upload
@@ -123,7 +122,7 @@ def test_a_gigantic_answer_is_cut(twin: Twin) -> None:
         found = twin(at(server), lambda client: client.send(GET))
     assert isinstance(found, Answer)
     assert found.is_cut
-    assert len(found.body) == client_module.MAX_BODY
+    assert len(found.body) == wire.MAX_BODY
 
 
 def test_a_closed_port_was_never_opened(twin: Twin) -> None:
@@ -179,7 +178,9 @@ def test_refused_request_is_not_sent(twin: Twin) -> None:
     assert server.requests == []
 
 
-@pytest.mark.parametrize("value", [object(), float("nan"), {"a": {1, 2}}, "\ud800"], ids=repr)
+@pytest.mark.parametrize(
+    "value", [object(), float("nan"), {"a": {1, 2}}, "\ud800"], ids=["object", "nan", "set", "half a character"]
+)
 def test_what_cannot_be_written_down_is_refused_before_sending(twin: Twin, value: Any) -> None:
     with serve(reply(200, TAKEN)) as server:
         with pytest.raises(WanRequestError, match="extra_body"):

@@ -18,6 +18,7 @@ from airflow_provider_wan.client.errors import (
     WanTaskFailed,
 )
 from airflow_provider_wan.client.tasks import Mode, TaskStatus
+from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, Upload
 from tests.client.support import (
@@ -32,6 +33,7 @@ from tests.client.support import (
     T2V,
     account,
     answer,
+    drive_flow,
     error_of,
     handle,
     make,
@@ -271,7 +273,15 @@ def test_list_of_each_mode() -> None:
         ("u1", TaskStatus.SUCCEEDED, EDIT),
         ("u2", TaskStatus.PENDING, EDIT),
     ]
-    assert page.next_page is None
+    assert page.next_page == 2
+    assert freepik.page_call(TaskFilter(mode=EDIT), 2).params == {"page": "2"}
+    assert freepik.read_page(answer(200, {"data": []}), TaskFilter(mode=EDIT), 2).next_page is None
+
+
+def test_a_page_beyond_the_last_is_empty() -> None:
+    refused = answer(400, {"message": "invalid_page"})
+    assert drive_flow("freepik", lambda flows: flows.page(TaskFilter(), 2, Patience()), refused).result.tasks == []
+    assert drive_flow("freepik", lambda flows: flows.page(TaskFilter(), 1, Patience()), refused).error is not None
 
 
 def test_its_list_tells_too_little_to_recover_from() -> None:

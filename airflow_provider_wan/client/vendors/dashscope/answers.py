@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -69,10 +70,10 @@ def facts_of_usage(usage: dict[str, Any]) -> dict[str, Any]:
     """Read tier, ratio and length of the video; the field names differ by family."""
     found: dict[str, Any] = {}
     tier = str(usage.get("SR") or "").rstrip("Pp")
-    if tier.isdigit():
+    if tier.isdecimal() and len(tier) <= 4:
         found["resolution"] = f"{tier}P"
     ratio = usage.get("ratio")
-    if isinstance(ratio, str) and ":" in ratio:
+    if isinstance(ratio, str) and re.fullmatch(r"\d{1,5}:\d{1,5}", ratio):
         found["ratio"] = ratio
     for name in ("output_video_duration", "video_duration", "duration"):
         value = usage.get(name)

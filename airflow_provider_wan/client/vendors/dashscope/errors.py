@@ -36,6 +36,9 @@ FAILURE_CODES: tuple[tuple[str, Failure], ...] = (
     ("Workspace.AccessDenied", Failure.AUTH),
     ("App.AccessDenied", Failure.AUTH),
     ("Endpoint.AccessDenied", Failure.AUTH),
+    # A dead link: the same request fails again, for all that its code says.
+    ("~failed to find the requested media resource", Failure.REQUEST),
+    ("~don't have authorization to access the media", Failure.REQUEST),
     # The vendor's servers could not fetch the media, or were slow: worth another try.
     ("InvalidParameter.DataInspection", Failure.SERVER),
     ("~failed to download", Failure.SERVER),
@@ -51,6 +54,13 @@ FAILURE_CODES: tuple[tuple[str, Failure], ...] = (
     ("ClientDisconnect", Failure.SERVER),
     ("InternalError", Failure.SERVER),
     ("SystemError", Failure.SERVER),
+    ("ServiceUnavailable", Failure.SERVER),
+    ("ServiceFailed", Failure.SERVER),
+    ("RequestTimeOut", Failure.SERVER),
+    ("ResponseTimeout", Failure.SERVER),
+    ("GatewayTimeout", Failure.SERVER),
+    ("ModelUnavailable", Failure.SERVER),
+    ("ModelServingError", Failure.SERVER),
     ("ModelServiceFailed", Failure.SERVER),
     ("RewriteFailed", Failure.SERVER),
     ("Invalid", Failure.REQUEST),
@@ -58,5 +68,10 @@ FAILURE_CODES: tuple[tuple[str, Failure], ...] = (
     ("UnsupportedOperation", Failure.REQUEST),
     ("ModelNotFound", Failure.REQUEST),
     ("Model.NotExist", Failure.REQUEST),
+    ("model_not_found", Failure.REQUEST),
+    ("model_not_supported", Failure.REQUEST),
+    ("WorkSpaceNotFound", Failure.REQUEST),
+    ("UnsupportedModel", Failure.REQUEST),
+    ("FlowNotPublished", Failure.REQUEST),
 )
 """Most specific first: prefixes of codes, or words of messages (``~``), since one code has many causes."""

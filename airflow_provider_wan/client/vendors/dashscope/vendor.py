@@ -12,10 +12,11 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import Violation
-from airflow_provider_wan.client.exchange import Answer, Call, not_the_api
+from airflow_provider_wan.client.exchange import Answer, Call, not_the_api, request_id_in
 from airflow_provider_wan.client.requests import (
     VideoRequest,
     media_urls,
@@ -44,7 +45,15 @@ from airflow_provider_wan.client.vendors.dashscope.answers import (
 )
 from airflow_provider_wan.client.vendors.dashscope.errors import FAILURE_CODES
 from airflow_provider_wan.client.vendors.failures import Problem
-from airflow_provider_wan.client.vendors.reading import as_dict, id_of, served_at, text_or_none, urls_in
+from airflow_provider_wan.client.vendors.reading import (
+    as_dict,
+    id_of,
+    rows_of,
+    served_at,
+    text_or_none,
+    urls_in,
+    usage_of,
+)
 
 VIDEO_GENERATION = "/api/v1/services/aigc/video-generation/video-synthesis"
 IMAGE_TO_VIDEO = "/api/v1/services/aigc/image2video/video-synthesis"
@@ -92,11 +101,17 @@ class DashScope(Vendor):
     submits_per_second = 4.0
     list_tells_time = True
     has_cancel = True
+    connection_fields = frozenset({"region", "workspace_id"})
+    regions = REGIONS
     upload_types = ("image/", "video/", "audio/", "application/", "text/")
     failure_codes = FAILURE_CODES
     moderation_words = ()
     plain_statuses = frozenset()
     cost_of_failure = " (failed tasks are not billed)"
+
+    def is_workspace_id(self, text: str) -> bool:
+        """Whether ``text`` can be the id of a workspace."""
+        return WORKSPACE_ID.fullmatch(text) is not None
 
     def base_url(self, region: str | None, workspace_id: str | None) -> str:
         """Return the workspace's host when one is configured, else the region's shared host.
@@ -109,12 +124,21 @@ class DashScope(Vendor):
             raise ValueError(f"region is one of {', '.join(REGIONS)}; given: {region!r}")
         if workspace_id:
             # It becomes part of the host that gets the key.
-            if not WORKSPACE_ID.fullmatch(workspace_id):
+            if not self.is_workspace_id(workspace_id):
                 raise ValueError(f"workspace_id looks like llm-xxxxxxxx; given: {workspace_id!r}")
             return f"https://{workspace_id}.{region}.maas.aliyuncs.com"
         if region not in SHARED_HOSTS:
             raise ValueError(f"region {region} has no shared host: set workspace_id in the connection's extra")
         return f"https://{SHARED_HOSTS[region]}"
+
+    def region_of(self, account: Account) -> str | None:
+        """Return the region of the account's host, else the one the connection names (a proxy tells none)."""
+        host = urlsplit(account.base_url).hostname or ""
+        own = re.fullmatch(r"[^.]+\.([a-z0-9-]+)\.maas\.aliyuncs\.com", host)
+        if own and own[1] in REGIONS:
+            return own[1]
+        by_host = {shared: region for region, shared in SHARED_HOSTS.items()}
+        return by_host.get(host) or account.region or DEFAULT_REGION
 
     def auth_headers(self, account: Account) -> dict[str, str]:
         """Return the bearer key and, when configured, the workspace."""
@@ -165,15 +189,17 @@ class DashScope(Vendor):
         """Return ``GET /tasks/{id}``."""
         return Call("get_task", "GET", f"/api/v1/tasks/{path_part(handle.task_id)}")
 
-    def read_task(self, answer: Answer, handle: TaskHandle) -> VideoTask:
+    def read_task(self, answer: Answer, handle: TaskHandle, base_url: str = "") -> VideoTask:
         """Return the task; the video may stand in ``output`` or in ``output.results``."""
         content = answer.json()
         output = as_dict(content.get("output")) if content else {}
         if content is None or "task_status" not in output:
             raise not_the_api(self.title, "get_task", answer, "without a task in it", handle.task_id)
         status = self.status_of(output["task_status"])
-        usage = as_dict(content.get("usage")) or None
-        urls = urls_in(output.get("video_url")) or urls_in(as_dict(output.get("results")).get("video_url"))
+        usage = usage_of(content.get("usage"))
+        urls = urls_in(output.get("video_url"), base_url) or urls_in(
+            as_dict(output.get("results")).get("video_url"), base_url
+        )
         zone = zone_of(output.get("submit_time"), handle.submitted_at)
         finished = local_time(output.get("end_time"), zone)
         return VideoTask(
@@ -236,14 +262,13 @@ class DashScope(Vendor):
         """Return the rows of a page; they carry no prompt and no video."""
         content = answer.json() or {}
         rows, total, pages, size = (content.get(name) for name in ("data", "total", "total_page", "page_size"))
-        if rows is None and total == 0:
-            rows = []
-        if not isinstance(rows, list):
+        rows = [] if rows is None and total == 0 else rows_of(rows)
+        if rows is None:
             raise not_the_api(self.title, "list_tasks", answer, "without a list in it")
         # The vendor may give smaller pages than were asked for.
         full = size if isinstance(size, int) else wanted.page_size
         more = page < pages if isinstance(pages, int) else len(rows) >= full
-        tasks = [self._row(row, task_id) for row in map(as_dict, rows) if (task_id := id_of(row.get("task_id")))]
+        tasks = [self._row(row, task_id) for row in rows if (task_id := id_of(row.get("task_id")))]
         next_page = page + 1 if more and rows else None
         return TaskPage(tasks, next_page, total if isinstance(total, int) else None, served_at(answer))
 
@@ -303,4 +328,4 @@ def _is_image(field: str) -> bool:
 
 
 def _request_id(content: dict[str, Any], answer: Answer) -> str | None:
-    return text_or_none(content.get("request_id")) or answer.headers.get("x-request-id")
+    return text_or_none(content.get("request_id")) or request_id_in(answer.headers)
