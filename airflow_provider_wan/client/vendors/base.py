@@ -41,16 +41,12 @@ from airflow_provider_wan.client.vendors.reading import retry_after
 
 @dataclass(frozen=True)
 class TaskFilter:
-    """Which tasks to list: a time window (aware datetimes; none for all that is kept), optionally a model and a state.
-
-    A vendor may not heed the state.
-    """
+    """Which tasks to list: a time window (aware datetimes; none for all that is kept), optionally a model."""
 
     since: datetime | None = None
     until: datetime | None = None
     model: str | None = None
     mode: Mode | None = None
-    status: TaskStatus | None = None
     page_size: int = 100
 
 
