@@ -36,7 +36,11 @@ MOST_LOSSES = 5
 MOST_REPEATS = 3
 """How often one intent is sent again with its key: a host that does not heed the key makes a task each time."""
 
-TAKEN_SECONDS = 2.0
+MOST_REPEATS_TRUSTED = 12
+"""The same at a host that has shown that it heeds keys."""
+
+SOON = 2.0
+"""Seconds after which what another worker, or a second sending, has come to is known."""
 GONE_CODE = "ResultGone"
 """The error code of a video that was made, but whose address serves it no more."""
 
@@ -108,7 +112,7 @@ class Attempt:
         try:
             return self._obtain()
         except IntentTaken as error:
-            return ComeBack(TAKEN_SECONDS, f"{error.message}. What it records is adopted")
+            return ComeBack(SOON, f"{error.message}. What it records is adopted")
 
     def _obtain(self) -> Obtained | ComeBack:
         record = self.ledger.read()
@@ -262,12 +266,13 @@ class Attempt:
             return self._search(record)
         if lost is None and self._may_be_under_way(record) and self._may_come_back(record, self.timing.look_again):
             return ComeBack(
-                min(self.timing.look_again, TAKEN_SECONDS),
+                min(self.timing.look_again, SOON),
                 "Another worker may be submitting just now: what it records is waited for",
             )
         if vendor.has_idempotency_key and age < self.times.key_lifetime:
             if lost is not None and self._may_come_back(record, self.timing.look_again):
-                return ComeBack(self.timing.look_again, "The same idempotency key is sent again in a while")
+                soon = min(self.timing.look_again, SOON)
+                return ComeBack(soon, "The same idempotency key is sent again in a moment")
             return self._repeat(record)
         if vendor.has_idempotency_key or vendor.list_tells_time:
             means = "which is too long ago to be looked up"
@@ -291,7 +296,7 @@ class Attempt:
         whether this host heeds the key is not known before it has answered.
         """
         spent = record.repeats if record.series == self.call.series else 0
-        if spent >= MOST_REPEATS:
+        if spent >= (MOST_REPEATS_TRUSTED if self.known.heeds_key else MOST_REPEATS):
             return self._by_policy(
                 f"The answer to the submission of {record.intent_at:%Y-%m-%d %H:%M:%S} UTC was lost, and so were those "
                 f"to {spent} repeats with its idempotency key",
@@ -304,7 +309,7 @@ class Attempt:
         self.log.info("The answer to a submission was lost: the same idempotency key is sent again")
         again = record.model_copy(update={"repeats": spent + 1, "series": self.call.series})
         try:
-            handle = self.call.repeat(again)
+            sent = self.call.repeat(again)
         except LedgerError:
             raise
         except (WanQuotaError, WanAuthError, WanBillingError):
@@ -319,7 +324,8 @@ class Attempt:
             if "idempoten" in str(error).lower():
                 return self._by_policy(_REFUSED_REPEAT.format(record.intent_at, error.message), record, error)
             return self._repeat_later(again, error)
-        return self.call.made(again, handle)
+        self.known.heeds_key = self.known.heeds_key or bool(sent.is_replayed)
+        return self.call.made(again, sent.handle)
 
     def _repeat_later(self, record: Record, error: WanError) -> ComeBack:
         why = f"Whether the lost submission made a task is not known yet: {error.message}"
@@ -343,7 +349,7 @@ class Attempt:
             found = search(self.client, sought, self.request, self.known, self._whose)
         if found.handle is not None:
             if not self.ledger.claim(found.handle):
-                return ComeBack(TAKEN_SECONDS, f"Task {found.handle.task_id} has just been adopted by another task")
+                return ComeBack(SOON, f"Task {found.handle.task_id} has just been adopted by another task")
             return self._take(record, found, found.handle)
         if found.is_proven_absent:
             return self._made_none(record)

@@ -46,10 +46,12 @@ class Knowledge:
     """What a worker knows of the account's tasks, good for several searches.
 
     :param reading: the last one of the list.
+    :param heeds_key: whether the vendor has answered a repeat as one, so that a key is known to make one task only.
     """
 
     catalogue: Catalogue = field(default_factory=Catalogue)
     reading: Reading | None = None
+    heeds_key: bool = False
     _clock: tuple[datetime, float] | None = None
 
     def clock_offset(self, client: WanClient) -> float | None:

@@ -18,10 +18,11 @@ from airflow_provider_wan.client.errors import (
     WanSubmissionUnknown,
     WanTransportError,
 )
+from airflow_provider_wan.client.polling.cancelling import abandon
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.client.transport.client import WanClient
-from airflow_provider_wan.client.transport.flows import Patience
+from airflow_provider_wan.client.transport.flows import Patience, Submitted
 from airflow_provider_wan.durable.ledger import Ledger, LedgerError, Record
 from airflow_provider_wan.durable.sealing import as_sent, seal
 from airflow_provider_wan.durable.times import TIMES, Times
@@ -118,7 +119,7 @@ class PaidCall:
             # Another worker may have taken this one for dead by now; if so, Airflow refuses the next write.
         raise LedgerError("The task state store is so slow that no submission can be recorded in time; try again")
 
-    def repeat(self, record: Record) -> TaskHandle:
+    def repeat(self, record: Record) -> Submitted:
         """Send a lost submission again with its idempotency key, once, and note that before.
 
         :raises LedgerError: when that cannot be noted; nothing was sent.
@@ -128,7 +129,7 @@ class PaidCall:
         # The flow would repeat by itself; each sending is noted instead.
         once = replace(self.patience, tries=1, not_after=utc_now() + self.times.standstill)
         request = as_sent(self.request, record.sealed, self.client.account)
-        return self.client.submit(request, record.idempotency_key, once)
+        return self.client.submit_with_proof(request, record.idempotency_key, once)
 
     def made(self, record: Record, handle: TaskHandle) -> Obtained:
         """Record the task that the vendor made."""
@@ -141,15 +142,11 @@ class PaidCall:
         handle = record.handle
         if record.abandoned or record.finished or handle is None or handle.vendor != self.client.vendor.name:
             return record
-        try:
-            is_cancelled = self.client.cancel_task(handle, Patience(tries=2))
-        except WanError as error:
-            self.log.warning("The former task %s could not be cancelled and may be billed: %s", handle.task_id, error)
+        outcome = abandon(self.client, handle)
+        if outcome.is_cancelled is None:
+            self.log.warning("The request has changed. %s", outcome.message)
             return record
-        outcome = (
-            "was cancelled and is not billed" if is_cancelled else "cannot be cancelled; if it still runs, it is billed"
-        )
-        self.log.info("The former task %s %s", handle.task_id, outcome)
+        self.log.info("The request has changed. %s", outcome.message)
         return record.model_copy(update={"abandoned": True})
 
     def ask_first(self) -> None:

@@ -26,7 +26,7 @@ from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, Upload, Vendor
 from airflow_provider_wan.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
 from airflow_provider_wan.hooks.account import account_of
-from airflow_provider_wan.hooks.looking_up import looked_up
+from airflow_provider_wan.hooks.looking_up import looked_up, persistently
 
 if TYPE_CHECKING:
     from airflow_provider_wan.client.costs import CostEstimate
@@ -267,7 +267,7 @@ class WanHook(BaseHook):
         profile: str = "",
     ) -> Ending:
         """Wait on the shared poller; return how it ended."""
-        async with await self.aget_poller() as poller:
+        async with await self.aget_poller(deadline, on_change) as poller:
             return await poller.wait(handle, deadline, poll_interval, profile, on_change)
 
     async def await_clue(
@@ -278,12 +278,18 @@ class WanHook(BaseHook):
         :param deadline: when to come back without an answer.
         :param on_change: called with what is in the way.
         """
-        async with await self.aget_poller() as poller:
+        async with await self.aget_poller(deadline, on_change) as poller:
             return await poller.find(sought, deadline, on_change)
 
-    async def aget_poller(self) -> Poller:
-        """Return the account's shared poller in this event loop; use it with ``async with``."""
-        self._account = self._account or await (await shared_hook(self.wan_conn_id)).aget_account()
+    async def aget_poller(
+        self, until: datetime | None = None, on_trouble: Callable[[str], None] | None = None
+    ) -> Poller:
+        """Return the account's shared poller in this event loop; use it with ``async with``.
+
+        :param until: the moment to which look-ups of the connection that fail are tried again.
+        """
+        if self._account is None:
+            self._account = await (await shared_hook(self.wan_conn_id, until, on_trouble)).aget_account()
         return shared_poller(self._account, self._read_again)
 
     async def _read_again(self) -> Account:
@@ -304,7 +310,8 @@ class WanHook(BaseHook):
         """
         from airflow_provider_wan.client.polling.window import wait_for_some
 
-        async with await self.aget_poller() as poller:
+        until = max((item.deadline for item in window), default=None)
+        async with await self.aget_poller(until) as poller:
             return await wait_for_some(poller, window, poll_interval, enough, wake_at, linger)
 
     async def aupload_file(self, path: str | Path, model: str | None = None) -> str:
@@ -357,15 +364,21 @@ class WanHook(BaseHook):
         return {name.replace("-", "_"): value for name, value in FIELD_BEHAVIOUR.items()}
 
 
-async def shared_hook(wan_conn_id: str) -> WanHook:
-    """Return a hook that knows its account, one for all who ask for it at about the same time."""
+async def shared_hook(
+    wan_conn_id: str, until: datetime | None = None, on_trouble: Callable[[str], None] | None = None
+) -> WanHook:
+    """Return a hook that knows its account, one for all who ask for it at about the same time.
+
+    :param until: the moment to which look-ups that fail are tried again.
+    :param on_trouble: called once with what is wrong.
+    """
 
     async def read() -> WanHook:
         hook = WanHook(wan_conn_id)
         await hook.aget_account()
         return hook
 
-    return await looked_up(wan_conn_id, read)
+    return await persistently(lambda: looked_up(wan_conn_id, read), until, on_trouble)
 
 
 def _delta(timeout: float | timedelta) -> timedelta:

@@ -10,19 +10,16 @@ from typing import Any, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_wan.batch.cancelling import cancel_all, cancel_overdue
-from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.polling.cancelling import cancel, cancel_all, overdue
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
 from airflow_provider_wan.client.polling.window import LINGER_SECONDS, WindowItem
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
-from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.hooks.wan import WanHook, shared_hook
 from airflow_provider_wan.triggers.killed import fate_of, is_to_be_cancelled
 from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.triggers.task_log import TaskLogger
 
-CANCEL_PATIENCE = Patience(tries=3)
 CANCEL_SECONDS = 25.0
 
 T = TypeVar("T")
@@ -91,7 +88,7 @@ class WanTaskTrigger(TaskLogger, BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Await the shared poller and fire the ending."""
-        hook = await shared_hook(self.wan_conn_id)
+        hook = await shared_hook(self.wan_conn_id, datetime.fromisoformat(self.deadline), self._say)
         # There are thousands of these: what they know is kept once, and they wait in this very frame.
         handle = self._handle = TaskHandle.of(self._handle)
         self.wan_conn_id, self.profile = sys.intern(str(self.wan_conn_id)), sys.intern(str(self.profile))
@@ -105,8 +102,8 @@ class WanTaskTrigger(TaskLogger, BaseTrigger):
                 owner_of(self.task_instance),
             )
         if ending.status is EndingStatus.TIMEOUT and self.cancel_on_timeout:
-            said = await asyncio.shield(_kept(cancel(hook, handle)))
-            ending = Ending(ending.status, ending.task, f"{ending.message}. {said}")
+            outcome = await asyncio.shield(_kept(cancel(hook.aget_conn, handle, CANCEL_SECONDS)))
+            ending = Ending(ending.status, ending.task, f"{ending.message}. {outcome.message}")
         await self._all_written()
         yield TriggerEvent(ending.to_event())
 
@@ -131,7 +128,8 @@ class WanTaskTrigger(TaskLogger, BaseTrigger):
             f"Cancelling task {handle.task_id}: {fate.story}. What comes of it is told here, "
             "or in the triggerer's log if this one ends first"
         )
-        await self._write(await cancel(WanHook(self.wan_conn_id), handle))
+        outcome = await cancel(WanHook(self.wan_conn_id).aget_conn, handle, CANCEL_SECONDS)
+        await self._write(outcome.message)
 
 
 def _kept(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -139,28 +137,6 @@ def _kept(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     _background.add(task)
     task.add_done_callback(_background.discard)
     return task
-
-
-async def cancel(hook: WanHook, handle: TaskHandle) -> str:
-    """Cancel a task as far as the vendor lets; return a sentence that says what became of it."""
-    try:
-        async with asyncio.timeout(CANCEL_SECONDS):
-            is_cancelled = await hook.acancel_task(handle, CANCEL_PATIENCE)
-    except (WanError, TimeoutError) as error:
-        why = str(error) or "no answer"
-        return f"Task {handle.task_id} could not be cancelled ({why}): it may run on and be billed"
-    return told(hook, handle, is_cancelled)
-
-
-def told(hook: WanHook, handle: TaskHandle, is_cancelled: bool) -> str:
-    """Say what a cancel did."""
-    if is_cancelled:
-        return f"Task {handle.task_id} was cancelled while queued: it is not billed"
-    can = "cancels queued tasks only" if hook.vendor.has_cancel else "cannot cancel tasks"
-    return (
-        f"Task {handle.task_id} runs on and will be billed: {hook.vendor.title} {can}. "
-        "It stays recorded, so the next run of this task adopts it"
-    )
 
 
 class WanBatchTrigger(TaskLogger, BaseTrigger):
@@ -227,7 +203,7 @@ class WanBatchTrigger(TaskLogger, BaseTrigger):
         wake_at = datetime.fromisoformat(self.wake_at) if self.wake_at else None
         endings = await hook.await_some(window, self.poll_interval, self.enough, wake_at, self.linger)
         if self.cancel_on_timeout:
-            await asyncio.shield(_kept(cancel_overdue(hook, window, endings)))
+            await asyncio.shield(_kept(cancel_all(hook.aget_conn, overdue(window, endings))))
         yield TriggerEvent({"endings": {key: item.to_event() for key, item in endings.items()}, "carry": self.carry})
 
     async def on_kill(self) -> None:
@@ -244,12 +220,11 @@ class WanBatchTrigger(TaskLogger, BaseTrigger):
             f"Cancelling what is queued of {len(self.window)} tasks: {fate.story}. "
             "What comes of it is told here, or in the triggerer's log"
         )
-        cancelled, rest = await cancel_all(
-            WanHook(self.wan_conn_id), [WindowItem.of(item).handle for item in self.window]
-        )
+        handles = [WindowItem.of(item).handle for item in self.window]
+        cancelled = await cancel_all(WanHook(self.wan_conn_id).aget_conn, handles)
         await self._write(
-            f"{cancelled} tasks were cancelled while queued (not billed); {rest} run on and may be billed; "
-            "they stay recorded"
+            f"{cancelled} tasks were cancelled while queued (not billed); {len(handles) - cancelled} run on and may be "
+            "billed; they stay recorded"
         )
 
 

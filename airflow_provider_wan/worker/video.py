@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from airflow_provider_wan.client.errors import WanError, WanQuotaError
+from airflow_provider_wan.client.polling.cancelling import CANCEL_SECONDS, cancel_within
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.requests import VideoRequest
@@ -61,6 +62,10 @@ def begun(settings: Callable[[], Mapping[str, Any]], operator: VideoTaskOperator
         return Execution(VideoSettings(**settings()), operator, context)
     except WanError as error:
         fail(error)
+
+
+KILL_SECONDS = 3.0
+"""What a worker that is killed has; Airflow ends it for good two seconds later."""
 
 
 class Execution:
@@ -130,7 +135,7 @@ class Execution:
     def on_kill(self) -> None:
         """Cancel the task that this worker waits for, where possible, in the seconds that a killed worker has."""
         if self._waiting_for is not None and self._settings.cancel_on_kill:
-            self._log.info(cancel_within(KILL_SECONDS, self._hook, self._waiting_for))
+            self._log.info(cancel_within(KILL_SECONDS, self._hook.account, self._waiting_for).message)
 
     # -- obtaining ------------------------------------------------------------------------------------
 
@@ -242,8 +247,8 @@ class Execution:
             self._defer(handle, deadline)
         ending = self._hook.wait_for_ending(handle, deadline, settings.poll_interval, self._log.info)
         if ending.status is EndingStatus.TIMEOUT and settings.cancel_on_timeout:
-            outcome = cancel_within(CANCEL_SECONDS, self._hook, handle)
-            ending = Ending(ending.status, ending.task, f"{ending.message}. {outcome}")
+            outcome = cancel_within(CANCEL_SECONDS, self._hook.account, handle)
+            ending = Ending(ending.status, ending.task, f"{ending.message}. {outcome.message}")
         self._waiting_for = None
         return self._finish(ending)
 

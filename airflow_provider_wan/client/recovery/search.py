@@ -109,6 +109,7 @@ class Sought:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
+        known = {"clock_offset": self.clock_offset, "owner": self.owner or None}
         return {
             "mode": str(self.mode),
             "model": self.model,
@@ -118,8 +119,7 @@ class Sought:
             "request_id": self.request_id,
             "not_ours": sorted(self.not_ours),
             "timing": self.timing.to_seconds(),
-            "clock_offset": self.clock_offset,
-            "owner": self.owner,
+            **{name: value for name, value in known.items() if value is not None},
         }
 
     @classmethod

@@ -290,6 +290,10 @@ class Vendor(ABC):
             retry_after=retry_after(answer),
         )
 
+    def parameters_in(self, message: str) -> tuple[str, ...]:
+        """Return the parameters that a refusal speaks of by the vendor's own names for them."""
+        return ()
+
     def failure_of(self, task: VideoTask) -> WanError:
         """Return the error that a failed task means."""
         failure = self.task_failure(task)
@@ -299,6 +303,8 @@ class Vendor(ABC):
         elif failure is Failure.BILLING:
             kind = WanBillingError  # type: ignore[assignment]
         reason = task.error_message or "no reason given by the vendor"
+        if names := self.parameters_in(reason) if failure is Failure.REQUEST else ():
+            reason = f"{reason} ({', '.join(names)})"
         return kind(
             f"{self.title} could not make the video{self.cost_of_failure}: {reason}",
             code=task.error_code,

@@ -43,7 +43,7 @@ from airflow_provider_wan.client.vendors.dashscope.answers import (
     milliseconds,
     zone_of,
 )
-from airflow_provider_wan.client.vendors.dashscope.errors import FAILURE_CODES
+from airflow_provider_wan.client.vendors.dashscope.errors import FAILURE_CODES, parameters_in
 from airflow_provider_wan.client.vendors.failures import Problem
 from airflow_provider_wan.client.vendors.reading import (
     as_dict,
@@ -237,6 +237,10 @@ class DashScope(Vendor):
     def is_final(self, task: VideoTask) -> bool:
         """Take DashScope's own ``UNKNOWN`` as final: no such task for this account, or older than 24 h."""
         return super().is_final(task) or (task.raw_status or "").upper() == "UNKNOWN"
+
+    def parameters_in(self, message: str) -> tuple[str, ...]:
+        """Return what ``input.…`` and ``parameters.…`` in a text, several joined by ``&``, are called here."""
+        return parameters_in(message)
 
     def problem(self, answer: Answer) -> Problem | None:
         """Return the error of ``{"code", "message", "request_id"}``, also inside a 200, or of an OpenAI envelope."""
