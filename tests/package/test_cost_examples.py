@@ -88,6 +88,6 @@ def test_the_asset_of_a_stored_video_tells_its_cost_to_the_next_dag(
         events = [SimpleNamespace(extra=event.extra) for event in session.scalars(select(AssetEvent).where(*asked))]
     assert [event.extra["cost"] for event in events] == [{"amount": 0.4, "currency": "USD", "basis": "usage"}]
     next_dag = runnable["wan_bookkeeping"]
-    assert {asset.name for _, asset in next_dag.timetable.asset_condition.iter_assets()} == {"wan_paid_clip"}
+    assert {asset.name for asset in next_dag.timetable.asset_condition.objects} == {"wan_paid_clip"}
     book: Any = next_dag.get_task("book")
     assert book.python_callable({"wan_paid_clip": events}) == {"USD": 0.4}
