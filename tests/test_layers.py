@@ -65,6 +65,7 @@ ROOMS: dict[str, Room] = {
     "links": Room(GROUND),
     "plugins": Room(f"{GROUND} delivery"),
     "provider": Room(),
+    "__main__": Room("cli"),
     "cli": Room(f"{CLIENT} hooks"),
     "sandbox": Room("sandbox"),
 }
