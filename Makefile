@@ -1,8 +1,8 @@
 # The build entry points. `make` alone lists them.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-bench demo airflow test test-unit test-system test-airflow-3.1 test-airflow-3.2 \
-        lint format types bench constraints clean
+.PHONY: help venv venv-bench demo airflow test test-unit test-system test-thorough test-python-3.12 test-python-3.13 \
+        test-airflow-3.1 test-airflow-3.2 test-airflow-3.4 lint format types package bench constraints clean
 
 # The first Python that Airflow supports and that can make virtual environments; override with `make PYTHON=...`.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -12,6 +12,16 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+
+# In so many processes at once; `make test WORKERS=0` keeps all in one, for a debugger.
+WORKERS ?= 2
+parallel = -n $(1) --dist loadgroup
+# `make test-unit ROOM=client` runs the tests of one folder.
+ROOM ?=
+# Folders whose tests start real Airflow processes, and those whose tests do without Airflow.
+SYSTEM := tests/system
+BARE := tests/client tests/sandbox
+UNIT := $(if $(ROOM),tests/$(ROOM),tests $(SYSTEM:%=--ignore=%))
 
 help: ## this table
 	@grep -hE '^[a-z][a-z0-9.-]*:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -25,31 +35,50 @@ demo: venv ## make videos with all four modes on a real Airflow against the loca
 airflow: venv ## the same, but leave Airflow running to look around in its UI, until Ctrl-C
 	@$(BIN)/python -m tools.demo --keep $(DEMO_ARGS)
 
+# Two processes drive an Airflow each and mostly wait; the third begins with the unit tests.
 test: venv ## every test, those on real Airflow processes included
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(call parallel,3) $(PYTEST_ARGS)
 
-test-unit: venv ## the tests that need no running Airflow
-	$(BIN)/python -m pytest --ignore=tests/system $(PYTEST_ARGS)
+test-unit: venv ## the tests that need no running Airflow; of one folder of tests/ with ROOM=client
+	$(BIN)/python -m pytest $(UNIT) $(call parallel,$(WORKERS)) $(PYTEST_ARGS)
 
 test-system: venv ## the tests on real Airflow processes
-	$(BIN)/python -m pytest tests/system $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SYSTEM) $(call parallel,$(WORKERS)) $(PYTEST_ARGS)
 
-test-airflow-3.1: ## the unit tests on Airflow 3.1, in an environment of its own
-test-airflow-3.2: ## the unit tests on Airflow 3.2, in an environment of its own
-test-airflow-3.1 test-airflow-3.2: test-airflow-%:
-	@$(call install,.venv-$*,constraints-$*.txt,dev)
-	.venv-$*/bin/python -m pytest --ignore=tests/system $(PYTEST_ARGS)
+test-thorough: venv ## properties with many new examples, and simulations of thousands of tasks
+	$(BIN)/python -m pytest $(UNIT) $(call parallel,$(WORKERS)) --hypothesis-profile=thorough \
+	  -m "thorough or hypothesis" $(PYTEST_ARGS)
 
-lint: venv ## ruff: rules and formatting
+test-airflow-3.1: ## the tests that touch Airflow on Airflow 3.1, in an environment of its own
+test-airflow-3.2: ## the tests that touch Airflow on Airflow 3.2, in an environment of its own
+test-airflow-3.4: ## the tests that touch Airflow on the pre-release 3.4.0b2, in an environment of its own
+test-airflow-3.1 test-airflow-3.2 test-airflow-3.4: test-airflow-%:
+	@$(call install,.venv-$*,constraints-$*.txt,test)
+	.venv-$*/bin/python -m pytest $(UNIT) $(BARE:%=--ignore=%) --ignore=tests/tools \
+	  $(call parallel,$(WORKERS)) $(PYTEST_ARGS)
+
+test-python-3.12: ## the tests that do without Airflow on Python 3.12, without Airflow
+test-python-3.13: ## the tests that do without Airflow on Python 3.13, without Airflow
+test-python-3.12 test-python-3.13: test-python-%:
+	@if python=$$(tools/python.sh $*); then \
+	  tools/bare_venv.sh "$$python" .venv-python$* constraints.txt && \
+	  .venv-python$*/bin/python -m pytest $(BARE) $(call parallel,$(WORKERS)) $(PYTEST_ARGS); \
+	else echo "SKIPPED: there is no Python $* here"; fi
+
+lint: venv ## ruff: rules and formatting; codespell
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	git ls-files -z | xargs -0 $(BIN)/codespell
 
 format: venv ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: venv ## mypy, strict
+types: venv ## mypy: strict for the package and the tools, not strict for the tests
 	$(BIN)/mypy
+
+package: venv ## build wheel and sdist, check them, import the wheel in a clean environment
+	tools/package.sh $(BIN) constraints.txt
 
 venv-bench: ## create or refresh .venv-bench: as .venv, and the providers that the benchmarks compare with
 	@$(call install,.venv-bench,constraints.txt,bench)
@@ -58,12 +87,10 @@ bench: venv-bench ## all benchmarks beside what people use today, about an hour;
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 
 constraints: venv ## resolve the newest versions anew, for every supported Python: rewrites constraints*.txt
-	tools/constraints.sh $(BIN)/uv 3.3.2 constraints.txt --all-extras
-	tools/constraints.sh $(BIN)/uv 3.2.2 constraints-3.2.txt --extra dev
-	tools/constraints.sh $(BIN)/uv 3.1.8 constraints-3.1.txt --extra dev
+	tools/constraints.sh $(BIN)/uv
 
 clean: ## remove environments, caches, homes of Airflows, results
-	rm -rf .venv .venv-bench .venv-3.1 .venv-3.2 .run out dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .run out dist build .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(1): the environment's folder, $(2): constraints file, $(3): extras

@@ -57,6 +57,7 @@ CONNECTION_FIELDS: dict[str, Any] = {
     ),
     "timeout": _number("Timeout", "Seconds for one HTTP exchange; empty: 30."),
     "auth_header": _text("Key header (Freepik)", "Only if the host wants another header name."),
+    "prices": _text("Prices", "Your own prices: URI of a JSON file, or a JSON list of rows; before the shipped ones."),
 }
 """The fields of the connection's extra."""
 
@@ -76,6 +77,23 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": CONNECTION_FIELDS,
             }
         ],
+        "config": {
+            "wan": {
+                "description": "Wan video generation.",
+                "options": {
+                    "ledger_path": {
+                        "description": (
+                            "Object-storage URI under which submissions are recorded, instead of in Airflow's task "
+                            "state: no clear reaches it, and retries adopt on every Airflow."
+                        ),
+                        "version_added": "0.2.0",
+                        "type": "string",
+                        "example": "s3://aws_default@my-bucket/wan-ledger",
+                        "default": None,
+                    }
+                },
+            }
+        },
         "hooks": [{"integration-name": "Wan video generation", "python-modules": ["airflow_provider_wan.hooks.wan"]}],
         "operators": [
             {
@@ -102,6 +120,7 @@ def get_provider_info() -> dict[str, Any]:
                 "name": "wan_video",
             }
         ],
+        "cli": ["airflow_provider_wan.cli.definition.get_wan_cli_commands"],
         "extra-links": ["airflow_provider_wan.links.wan.WanVideoLink"],
         "integrations": [
             {

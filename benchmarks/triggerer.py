@@ -124,7 +124,7 @@ class TriggererOnly(LocalAirflow):
         return (self.home / "logs").rglob("*.trigger.*.log")
 
     def deferred(self) -> int:
-        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=60) as base:
+        with sqlite3.connect(f"file:{self.home / 'airflow.db'}?mode=ro", uri=True, timeout=60) as base:
             return int(base.execute("select count(*) from task_instance where state = 'deferred'").fetchone()[0])
 
 

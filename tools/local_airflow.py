@@ -1,4 +1,4 @@
-"""A real Airflow on this machine, without Docker: four processes, SQLite, a home folder of its own.
+"""A real Airflow on this machine, without Docker: four processes, a database and a home folder of their own.
 
     with LocalAirflow(Path(".run/mine"), [Path("dags_examples")]) as airflow:
         run_id = airflow.rest.trigger("wan_demo")
@@ -10,25 +10,23 @@ what the crash tests do.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
 import psutil
 
 from tools.airflow_rest import AirflowRest, AirflowWaitTimeout, wait_until
+from tools.databases import Database, DatabaseBusy, Sqlite
 from tools.process_family import ProcessFamily, send, session_members
 
 COMPONENTS: Mapping[str, Sequence[str]] = {
@@ -42,23 +40,15 @@ COMPONENTS: Mapping[str, Sequence[str]] = {
 JOB_TYPES = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
 """What Airflow's table `job` calls the components that report there."""
 
-LOCK_SECONDS = 60
-"""For which SQLite's writers queue for their one lock: on a busy machine the default of 5 s is not enough."""
-
-API_SERVER_LOCK_SECONDS = 2
-"""The API server of 3.3 can lock itself out: from its event loop it notes a click (a trigger, a clear) in the audit
-log, and so waits for the lock that a request of a task holds, which waits for the event loop to commit. Nothing moves
-until SQLite gives up; those who asked then ask again."""
-
 WORKER_TITLE = "airflow worker -- LocalExecutor"
 
 
 class LocalAirflow:
     """Starts, watches and stops one Airflow.
 
-    `home` is wiped at the start unless `keep_home`. `dag_folders` become one DAG bundle each. `env` is added
-    last to the environment of every component. `parallelism` is the number of tasks that run at once.
-    `refresh_seconds` is how often DAG folders are looked through.
+    `home` is wiped at the start unless `keep_home`. `dag_folders` become one DAG bundle each. `database` is SQLite
+    unless another one is given. `env` is added last to the environment of every component. `parallelism` is the number
+    of tasks that run at once. `refresh_seconds` is how often DAG folders are looked through.
     """
 
     def __init__(
@@ -66,6 +56,7 @@ class LocalAirflow:
         home: Path,
         dag_folders: Sequence[Path],
         *,
+        database: Database | None = None,
         env: Mapping[str, str] | None = None,
         parallelism: int = 4,
         refresh_seconds: int = 5,
@@ -76,6 +67,7 @@ class LocalAirflow:
         self.home = home.resolve()
         self.url = f"http://127.0.0.1:{free_port()}"
         self.rest = AirflowRest(self.url)
+        self.database = database or Sqlite(self.home / "airflow.db")
         self._dag_folders = [folder.resolve() for folder in dag_folders]
         self._extra_env = dict(env or {})
         self._parallelism = parallelism
@@ -106,13 +98,12 @@ class LocalAirflow:
             shutil.rmtree(self.home, ignore_errors=True)
         self.logs.mkdir(parents=True, exist_ok=True)
         self._say("creating the metadata database")
+        self.database.start(self._family)
         # Also writes airflow.cfg with the Fernet key, for which components started together would race.
         migrate = self._spawn("db-migrate", ["db", "migrate"])
         if migrate.wait(timeout):
             raise RuntimeError(f"airflow db migrate failed\n{self.component_log('db-migrate')}")
-        with contextlib.closing(sqlite3.connect(self.database)) as connection:
-            # Kept in the file: readers (a frozen one above all) no longer keep the writers waiting.
-            connection.execute("pragma journal_mode = wal")
+        self.database.migrated()
         self._say("starting API server, scheduler, DAG processor and triggerer")
         for component in COMPONENTS:
             self.start_component(component)
@@ -152,7 +143,10 @@ class LocalAirflow:
         which the scheduler would wait for ever.
         """
         self.rest.close()
-        self._family.stop(grace)
+        try:
+            self._family.stop(grace)
+        finally:
+            self.database.stop()
         self._running.clear()
 
     # -- components ---------------------------------------------------------------------------------------
@@ -174,7 +168,7 @@ class LocalAirflow:
         long, and a machine that stands still for a minute makes no living component look dead.
         """
         self._family.kill(self._running.pop(component))
-        self._presume_dead(component, LOCK_SECONDS)
+        self._presume_dead(component)
 
     def terminate(self, component: str, grace: float = 10) -> None:
         """SIGTERM a component and wait until it and its children are gone."""
@@ -186,25 +180,17 @@ class LocalAirflow:
             send(self.pids(component), signal.SIGSTOP)
             try:
                 return self._presume_dead(component, 2)
-            except sqlite3.OperationalError:  # stopped in the middle of a write, it keeps all others from writing
+            except DatabaseBusy:  # stopped in the middle of a write, it keeps the others from writing
                 self.thaw(component)
-                self._presume_dead(component, LOCK_SECONDS)  # returns when that write is over
+                self._presume_dead(component)  # returns when that write is over
 
     def thaw(self, component: str) -> None:
         send(self.pids(component), signal.SIGCONT)
 
-    def _presume_dead(self, component: str, timeout: float) -> None:
-        """Date back the last sign of life of every process of this kind; one that lives soon gives another.
-
-        Raises sqlite3.OperationalError when the database is locked for `timeout` seconds.
-        """
-        if (job_type := JOB_TYPES.get(self._kinds[component])) is None:
-            return
-        long_ago = (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%d %H:%M:%S.%f")
-        with contextlib.closing(sqlite3.connect(self.database, timeout=timeout)) as connection, connection:
-            connection.execute(
-                "update job set latest_heartbeat = ? where job_type = ? and state = 'running'", (long_ago, job_type)
-            )
+    def _presume_dead(self, component: str, timeout: float = 60) -> None:
+        """Age the last sign of life of every process of this kind; one that lives soon gives another."""
+        if job_type := JOB_TYPES.get(self._kinds[component]):
+            self.database.presume_dead(job_type, timeout)
 
     def repair(self) -> None:
         """Back to one running process of each kind, after whatever a test did."""
@@ -256,28 +242,23 @@ class LocalAirflow:
         """The folder of the components' own logs (task logs are in `home/logs`)."""
         return self.home / "components"
 
-    @property
-    def database(self) -> Path:
-        return self.home / "airflow.db"
-
     def places_of(self, text: str) -> list[str]:
         """Where a text (such as an API key) stands in the home folder: table columns, logs, other files."""
-        skip = {self.database, *self.home.glob("airflow.db-*")}
-        files = [path for path in self.home.rglob("*") if path.is_file() and path not in skip]
+        files = [path for path in self.home.rglob("*") if path.is_file() and not self.database.owns(path)]
         found = [str(path) for path in files if text.encode() in path.read_bytes()]
-        return found + columns_containing(self.database, text)
+        return found + self.database.columns_containing(text)
 
     # -- how a component is run ---------------------------------------------------------------------------
 
     def _spawn(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         return self._family.spawn(
             [sys.executable, "-m", "airflow", *arguments],
-            env=self.environment(API_SERVER_LOCK_SECONDS if name == "api-server" else LOCK_SECONDS),
+            env=self.environment(name),
             log=self.logs / f"{name}.log",
             cwd=self.home,
         )
 
-    def environment(self, lock_seconds: float = LOCK_SECONDS) -> dict[str, str]:
+    def environment(self, component: str = "") -> dict[str, str]:
         """The variables of a component: this process's without its Airflow settings, plus ours."""
         # Without byte code each of the many processes compiles Airflow again, and starts take twice as long.
         dropped = ("AIRFLOW", "PYTHONDONTWRITEBYTECODE", "_AIRFLOW")
@@ -297,7 +278,7 @@ class LocalAirflow:
             "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "CORE__TEST_CONNECTION": "Enabled",
-            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}?timeout={lock_seconds}",
+            "DATABASE__SQL_ALCHEMY_CONN": self.database.url(component),
             "API__HOST": "127.0.0.1",
             "API__PORT": self.url.rpartition(":")[2],
             "API__BASE_URL": self.url,
@@ -327,19 +308,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def columns_containing(database: Path, text: str) -> list[str]:
-    """`table.column` of every column of an SQLite database in which some row contains the text."""
-    found = []
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        tables = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
-        for (table,) in tables:
-            for column in [row[1] for row in connection.execute(f'pragma table_info("{table}")')]:
-                query = f'select 1 from "{table}" where instr(cast("{column}" as blob), ?) limit 1'
-                if connection.execute(query, (text.encode(),)).fetchone():
-                    found.append(f"{table}.{column}")
-    return found
 
 
 def _title(pid: int) -> str:

@@ -73,10 +73,14 @@ class ProcessFamily:
                 start_new_session=True,
             )
         self._leaders.append(process)
-        assert self._guard.stdin is not None
-        self._guard.stdin.write(b"%d\n" % process.pid)
-        self._guard.stdin.flush()
+        self.adopt(process.pid)
         return process
+
+    def adopt(self, session: int) -> None:
+        """Let the guard also end this session, which something else has started, when the owner is gone."""
+        assert self._guard.stdin is not None
+        self._guard.stdin.write(b"%d\n" % session)
+        self._guard.stdin.flush()
 
     def pids(self) -> list[int]:
         """Every living process of the family, the guard excluded."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import uuid
-from contextlib import suppress
 from typing import Any
 
 from airflow_provider_wan.batch.batch import Batch
+from airflow_provider_wan.batch.costs import costs_of
 from airflow_provider_wan.batch.items import Item
 from airflow_provider_wan.batch.records import ItemRecord
 from airflow_provider_wan.client.errors import WanError
@@ -25,6 +24,7 @@ def line_of(item: Item, entry: ItemRecord) -> dict[str, Any]:
         "task_id": handle.task_id if handle else None,
         "model": handle.model if handle else item.model,
         "video_url": entry.video_url,
+        "cost": entry.cost,
         "prompt": item.request.prompt,
         "error_code": entry.error_code,
         "error_message": entry.error_message,
@@ -48,31 +48,15 @@ def write_manifest(uri: str, batch: Batch) -> None:
     :raises WanError: when the storage did not take it.
     """
     lines = "".join(f"{json.dumps(line_of(item, entry), ensure_ascii=False)}\n" for item, entry in batch)
+    from airflow_provider_wan.delivery.storage import write
+
     try:
-        _replace(uri, lines)
+        write(uri, [lines.encode("utf-8", "replace")])
     except Exception as error:  # noqa: BLE001 - whatever the storage raises
         reason = f"{type(error).__name__}: {str(error)[:200]}"
     else:
         return
     raise WanError(f"The manifest could not be written to {uri} ({reason})", retryable=True)
-
-
-def _replace(uri: str, text: str) -> None:
-    from airflow.sdk import ObjectStoragePath
-
-    from airflow_provider_wan.delivery.landing import move
-
-    path = ObjectStoragePath(uri)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.part"
-    try:
-        with part.open("wb") as file:
-            file.write(text.encode("utf-8", "replace"))
-        move(part, path)
-    finally:
-        with suppress(Exception):
-            if part.exists():
-                part.unlink()
 
 
 def summary_of(batch: Batch) -> dict[str, Any]:
@@ -97,5 +81,6 @@ def summary_of(batch: Batch) -> dict[str, Any]:
         "failed": len(entries) - succeeded,
         "counts": counts,
         "manifest": batch.settings.manifest_path,
+        **costs_of(batch),
         "items": entries,
     }

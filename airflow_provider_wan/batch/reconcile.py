@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airflow_provider_wan.batch.batch import Batch
+from airflow_provider_wan.batch.costs import check_cost
 from airflow_provider_wan.batch.items import Item, digest_of, refuse_all
 from airflow_provider_wan.batch.records import ItemRecord, Stop
 from airflow_provider_wan.batch.targets import follow
@@ -22,7 +23,7 @@ def open_batch(batch: Batch, hook: WanHook, series: str, *, is_new_attempt: bool
     """Bring the ledger up to the rows: leave behind what is not wanted any more, adopt the rest.
 
     :param series: identifies a series of automatic retries; a clear begins a new one, and is a person's wish.
-    :raises WanRequestError: when two videos would land at one place.
+    :raises WanRequestError: when two videos would land at one place, or what is to be paid is above ``max_cost``.
     :raises WanError: when the ledger or the storage cannot be written; nothing was submitted.
     """
     refuse_all(list(batch.targets.clashes(batch.items.values())))
@@ -42,6 +43,7 @@ def open_batch(batch: Batch, hook: WanHook, series: str, *, is_new_attempt: bool
         failed = batch.first_failed()
         if failed and batch.settings.on_item_failure == "fail":
             head.stop = Stop(message=f"row {failed[0].id} had failed, and on_item_failure is 'fail'")
+    check_cost(batch)
     batch.ledger.flush()
     # Last, so that a crash on the way begins with all of this again.
     head.series, head.rows = series, digest_of(batch.items.values())

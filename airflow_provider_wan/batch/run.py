@@ -24,7 +24,8 @@ from airflow_provider_wan.client.polling.watch import Ending
 from airflow_provider_wan.client.polling.window import WindowItem, linger_for
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.worker.failing import fail
-from airflow_provider_wan.worker.settings import NO_TASK_STATE, TaskOperator, series_of
+from airflow_provider_wan.worker.ledgers import NO_TASK_STATE, is_iterated, store_for, survives_clear
+from airflow_provider_wan.worker.settings import TaskOperator, series_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -57,7 +58,8 @@ class BatchRun:
         self._context = context
         self._log = operator.log
         self._hook = WanHook(settings.wan_conn_id)
-        self._ledger = BatchLedger(context.get("task_state_store") if settings.durable else None)
+        self._store = store_for(context, settings.ledger_path) if settings.durable else None
+        self._ledger = BatchLedger(self._store)
         self._batch: Batch | None = None
 
     # -- steps ----------------------------------------------------------------------------------------
@@ -136,14 +138,14 @@ class BatchRun:
         items, warnings = build_items(rows, defaults, self._hook.vendor, names, is_checking=is_checking)
         for warning in warnings[:WARNINGS_SHOWN]:
             self._log.warning("%s", warning)
-        return Batch(settings, items, self._ledger, self._log)
+        return Batch(settings, items, self._ledger, self._log, self._hook.costs)
 
     # -- waiting --------------------------------------------------------------------------------------
 
     def _wait(self, batch: Batch, window: list[WindowItem], enough: int, wake_at: datetime | None) -> dict[str, Ending]:
         settings = batch.settings
         linger = linger_for(len(batch.items))
-        if not settings.deferrable:
+        if not settings.deferrable or is_iterated(self._context):
             return asyncio.run(self._wait_here(settings, window, enough, wake_at, linger))
         return self._defer(settings, window, enough, wake_at, linger)
 
@@ -163,6 +165,7 @@ class BatchRun:
             cancel_on_timeout=settings.cancel_on_timeout,
             durable=self._ledger.is_durable,
             carry=self._ledger.carry(),
+            survives_clear=survives_clear(self._store),
         )
         self._log.info("The worker is free now; %d tasks are waited for", len(window))
         self._operator.defer(trigger=trigger, method_name="execute_round", timeout=settings.timeout + BACKSTOP)

@@ -63,7 +63,8 @@ class Storing:
         return min((moment for moment in again if moment), default=None)
 
     def _land(self, item: Item, entry: ItemRecord) -> dict[str, Any] | WanError:
-        from airflow_provider_wan.delivery.landing import WanResultGone, land
+        from airflow_provider_wan.delivery.download import WanResultGone
+        from airflow_provider_wan.delivery.landing import land
 
         handle = entry.record.handle if entry.record else None
         if handle is None:
@@ -74,6 +75,8 @@ class Storing:
             mode=handle.mode,
             status=TaskStatus.SUCCEEDED,
             video_url=entry.video_url,
+            url_expires_at=entry.url_expires_at,
+            submitted_at=handle.submitted_at,
         )
         target = self._batch.targets.of(item, handle.task_id)
         try:

@@ -146,6 +146,7 @@ class Submitting:
             timing=TIMING,
             others=batch.ledger.task_ids,
             known=self._known,
+            knows_all_others=True,
         )
 
     # -- what is in the way ---------------------------------------------------------------------------

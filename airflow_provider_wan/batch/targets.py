@@ -7,7 +7,6 @@ numbers, and its video would land on theirs.
 from __future__ import annotations
 
 import logging
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -24,8 +23,6 @@ log = logging.getLogger(__name__)
 UNKNOWN_TASK = "{task_id}"
 ASIDE = ".moving"
 """Ends the name of a video on its way from one row's place to another's."""
-
-CHUNK = 4 * 1024 * 1024
 
 
 class Targets:
@@ -121,7 +118,7 @@ def _new_place(item: Item, ledger: BatchLedger, targets: Targets) -> str | None:
 
 def _carried(item: Item, entry: ItemRecord, target: str, *, is_aside: bool) -> dict[str, Any] | None:
     """Bring one video to ``target``; ``None`` when it is no more where it was stored, so that it is landed again."""
-    from airflow_provider_wan.delivery.landing import is_stored
+    from airflow_provider_wan.delivery.storage import is_stored
 
     stored = entry.stored
     if stored is None or (is_aside and stored["uri"].endswith(ASIDE)):
@@ -129,7 +126,7 @@ def _carried(item: Item, entry: ItemRecord, target: str, *, is_aside: bool) -> d
     there = stored | {"uri": target}
     try:
         if is_stored(stored):
-            _bring(stored["uri"], target, is_copy=is_aside)
+            _bring(stored, target, is_copy=is_aside)
             return there
         if is_stored(there):
             return there
@@ -145,18 +142,16 @@ def _carried(item: Item, entry: ItemRecord, target: str, *, is_aside: bool) -> d
     )
 
 
-def _bring(uri: str, target: str, *, is_copy: bool) -> None:
+def _bring(stored: dict[str, Any], target: str, *, is_copy: bool) -> None:
     from airflow.sdk import ObjectStoragePath
 
-    from airflow_provider_wan.delivery.landing import move
+    from airflow_provider_wan.delivery.storage import copy, move
 
-    source, path = ObjectStoragePath(uri), ObjectStoragePath(target)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    source, path = ObjectStoragePath(str(stored["uri"])), ObjectStoragePath(target)
     if not is_copy and source.samestore(path):
         move(source, path)
-        return
-    with source.open("rb") as file, path.open("wb") as copy:
-        shutil.copyfileobj(file, copy, CHUNK)
+    else:
+        copy(stored, target)
 
 
 def _as_file_name(value: str) -> str:

@@ -39,7 +39,10 @@ class _WanVideoDecoratedOperator(DecoratedOperator, WanVideoOperator):
         "wan_conn_id",
         "regenerate",
         "store_to",
+        "ledger_path",
         "poll_interval",
+        "max_cost",
+        "on_unknown_price",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {**DecoratedOperator.template_fields_renderers}
 

@@ -6,7 +6,7 @@ task and stores no video. Others take from here what is named below, and from no
 
 from airflow_provider_wan.client.recovery.search import Clue, Timing
 from airflow_provider_wan.durable.attempt import Attempt, ComeBack, Policies
-from airflow_provider_wan.durable.ledger import STATE_KEY, Ledger, LedgerError, Record, StateStore
+from airflow_provider_wan.durable.ledger import STATE_KEY, IntentTaken, Ledger, LedgerError, Record, StateStore, heal
 from airflow_provider_wan.durable.lookup import Knowledge
 from airflow_provider_wan.durable.paid_call import Lost, Obtained, PaidCall
 from airflow_provider_wan.durable.times import TIMES, Times
@@ -17,6 +17,7 @@ __all__ = [
     "Attempt",
     "Clue",
     "ComeBack",
+    "IntentTaken",
     "Knowledge",
     "Ledger",
     "LedgerError",
@@ -28,4 +29,5 @@ __all__ = [
     "StateStore",
     "Times",
     "Timing",
+    "heal",
 ]

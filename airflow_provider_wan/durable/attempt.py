@@ -19,18 +19,26 @@ from airflow_provider_wan.client.errors import (
     WanRejectedError,
     WanRequestError,
     WanSubmissionUnknown,
+    WanTaskFailed,
     WanTransportError,
 )
 from airflow_provider_wan.client.recovery.search import Clue, Sought, Timing
 from airflow_provider_wan.client.recovery.traits import model_sent, tells_all, traits_asked
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
-from airflow_provider_wan.durable.ledger import LedgerError, Record
-from airflow_provider_wan.durable.lookup import Found, Knowledge, confirm, search
+from airflow_provider_wan.durable.ledger import IntentTaken, LedgerError, Record
+from airflow_provider_wan.durable.lookup import Found, Knowledge, Whose, confirm, search
 from airflow_provider_wan.durable.paid_call import Lost, Obtained, PaidCall, named
 
 MOST_LOSSES = 5
 """Lost submissions in a row after which an attempt leaves it to Airflow's retries."""
+
+MOST_REPEATS = 3
+"""How often one intent is sent again with its key: a host that does not heed the key makes a task each time."""
+
+TAKEN_SECONDS = 2.0
+GONE_CODE = "ResultGone"
+"""The error code of a video that was made, but whose address serves it no more."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,8 @@ class Attempt:
     :param since: when this attempt began to look; the moment of the intent when not given.
     :param timing: how far the vendor's task list is trusted.
     :param others: ids of tasks that are known to belong to other requests.
+    :param knows_all_others: those are all that may be mistaken for this one's.
+    :param owner: names this task instance among those whose tasks the searching side knows.
     :param can_search_elsewhere: the caller can have the task list searched (by a trigger) and come back with a clue.
     :param clue: what such a search came to; good for one attempt.
     :param known: what searches before came to know of the account's tasks.
@@ -77,6 +87,8 @@ class Attempt:
     since: datetime | None = None
     timing: Timing = field(default_factory=Timing)
     others: Collection[str] = ()
+    knows_all_others: bool = False
+    owner: str = ""
     can_search_elsewhere: bool = False
     clue: Clue | None = None
     known: Knowledge = field(default_factory=Knowledge)
@@ -93,14 +105,22 @@ class Attempt:
         :raises WanSubmissionUnknown: when it cannot be known whether a task exists and the policy is to fail.
         :raises WanError: when the vendor refused.
         """
+        try:
+            return self._obtain()
+        except IntentTaken as error:
+            return ComeBack(TAKEN_SECONDS, f"{error.message}. What it records is adopted")
+
+    def _obtain(self) -> Obtained | ComeBack:
         record = self.ledger.read()
         if record is None:
             return self._submit(None)
         if self.policies.regenerate and record.series != self.call.series:
             self.log.info("regenerate is set: %s is left behind, a new one is submitted and paid", named(record))
-            return self._submit(self.call.abandon(record))
+            return self._replace(record)
         if record.fingerprint != self.call.fingerprint:
-            return self._changed(record)
+            if not self._is_only_moved(record):
+                return self._changed(record)
+            record = record.model_copy(update={"fingerprint": self.call.fingerprint})
         if record.handle is None:
             return self._recover(record)
         return self._adopt(record, record.handle)
@@ -110,10 +130,36 @@ class Attempt:
         return self._submit(self.ledger.read())
 
     def _submit(self, previous: Record | None, losses: int = 0) -> Obtained | ComeBack:
-        sent = self.call.send(previous, losses)
+        # First of all: what it refuses asks the vendor nothing.
+        self.call.before()
+        offset = self.known.clock_offset(self.client) if self.client.vendor.list_tells_time else None
+        sent = self.call.send(previous, losses, offset)
         return self._recover(sent.record, sent.error) if isinstance(sent, Lost) else sent
 
+    def _replace(self, record: Record) -> Obtained | ComeBack:
+        """Submit in the place of a task that is not wanted any more; it goes on where the new one is refused here."""
+        self.call.before()
+        return self._submit(self.call.abandon(record))
+
     # -- a record from before -------------------------------------------------------------------------
+
+    def _is_only_moved(self, record: Record) -> bool:
+        """Whether only the vendor's address is another one: then the recorded task is asked for there first."""
+        if not record.request or record.request != self.call.what_is_asked:
+            return False
+        if record.handle is None:
+            return True
+        try:
+            task = self.client.get_task(record.handle, Patience(tries=2))
+        except WanRequestError:
+            return False
+        except WanError as error:
+            self.log.info("The state of task %s is not known now: %s", record.handle.task_id, error)
+            return True
+        is_known = task.status.is_ended or not self.client.vendor.is_final(task)
+        if is_known:
+            self.log.info("%s has another address now, where task %s is known", self.client.vendor.title, task.task_id)
+        return is_known
 
     def _changed(self, record: Record) -> Obtained | ComeBack:
         if self.policies.on_changed_request == "fail":
@@ -123,7 +169,7 @@ class Attempt:
                 task_id=record.handle.task_id if record.handle else None,
             )
         self.log.info("The request has changed since %s: a new one is submitted and paid", named(record))
-        return self._submit(self.call.abandon(record))
+        return self._replace(record)
 
     def _adopt(self, record: Record, handle: TaskHandle) -> Obtained | ComeBack:
         if record.stored and self._is_in_store(record.stored):
@@ -143,12 +189,7 @@ class Attempt:
             if self.is_alive(task):
                 self.log.info("Task %s has succeeded already: its video is used, nothing is paid again", handle.task_id)
                 return Obtained(handle, task, True)
-            self.log.warning(
-                "Task %s had succeeded, but its video has expired and was not stored: it is made and paid anew "
-                "(set store_to to keep videos)",
-                handle.task_id,
-            )
-            return self._submit(record)
+            return self._make_anew(record, f"Task {handle.task_id} had succeeded, but its video has expired")
         if task.status.is_ended:
             cost = self.client.vendor.cost_of_failure
             self.log.info("Task %s had %s%s: a new one is submitted", handle.task_id, _ended(task), cost)
@@ -186,15 +227,23 @@ class Attempt:
         except WanError:
             return None
 
+    def _make_anew(self, record: Record, why: str) -> Obtained | ComeBack:
+        """Pay for a video a second time: a person's wish (a clear begins a new series), never an automatic retry's."""
+        why = f"{why} and was not stored"
+        if record.series != self.call.series:
+            self.log.warning("%s: it is made and paid anew (set store_to to keep videos)", why)
+            return self._submit(record)
+        raise WanTaskFailed(
+            f"{why}. An automatic retry does not pay for it again: to make and pay it anew, clear the task; set "
+            "store_to to keep videos",
+            code=GONE_CODE,
+            task_id=record.handle.task_id if record.handle else None,
+        )
+
     def _vanished(self, record: Record, handle: TaskHandle) -> Obtained | ComeBack:
         age = utc_now() - handle.submitted_at
         if age >= self.times.task_lifetime:
-            self.log.warning(
-                "Task %s is older than 24 h: its result is gone and was not stored, so it is made and paid anew "
-                "(set store_to to keep videos)",
-                handle.task_id,
-            )
-            return self._submit(record)
+            return self._make_anew(record, f"Task {handle.task_id} is older than 24 h: its result is gone")
         if age < self.times.too_young_to_vanish and not self.client.vendor.list_tells_time:
             # The gateways may not know a task yet that they have just made; the wait bears that for a while.
             return self._wait_for(record, handle, None)
@@ -209,12 +258,17 @@ class Attempt:
 
     def _recover(self, record: Record, lost: WanSubmissionUnknown | None = None) -> Obtained | ComeBack:
         vendor, age = self.client.vendor, utc_now() - record.intent_at
+        if vendor.list_tells_time and age < self.times.list_lifetime:
+            return self._search(record)
+        if lost is None and self._may_be_under_way(record) and self._may_come_back(record, self.timing.look_again):
+            return ComeBack(
+                min(self.timing.look_again, TAKEN_SECONDS),
+                "Another worker may be submitting just now: what it records is waited for",
+            )
         if vendor.has_idempotency_key and age < self.times.key_lifetime:
             if lost is not None and self._may_come_back(record, self.timing.look_again):
                 return ComeBack(self.timing.look_again, "The same idempotency key is sent again in a while")
             return self._repeat(record)
-        if vendor.list_tells_time and age < self.times.list_lifetime:
-            return self._search(record)
         if vendor.has_idempotency_key or vendor.list_tells_time:
             means = "which is too long ago to be looked up"
         else:
@@ -226,42 +280,70 @@ class Attempt:
             lost,
         )
 
+    def _may_be_under_way(self, record: Record) -> bool:
+        """Whether the worker that wrote the intent may still be sending it."""
+        return record.lost_at is None and not record.repeats and utc_now() < (record.closes_at or record.intent_at)
+
     def _repeat(self, record: Record) -> Obtained | ComeBack:
-        """Send a lost submission again with its key: the vendor answers with the task that it made, if it did."""
-        self.log.info("The answer to a submission was lost: the same idempotency key is sent again")
+        """Send a lost submission again with its key: the vendor answers with the task that it made, if it did.
+
+        A refusal of the repeat says nothing of the first sending. Nothing is sent into an outage, and not often:
+        whether this host heeds the key is not known before it has answered.
+        """
+        spent = record.repeats if record.series == self.call.series else 0
+        if spent >= MOST_REPEATS:
+            return self._by_policy(
+                f"The answer to the submission of {record.intent_at:%Y-%m-%d %H:%M:%S} UTC was lost, and so were those "
+                f"to {spent} repeats with its idempotency key",
+                record,
+            )
         try:
-            handle = self.client.submit(self.request, record.idempotency_key, self.call.patience)
+            self.call.ask_first()
+        except WanTransportError as error:
+            return self._repeat_later(record, error)
+        self.log.info("The answer to a submission was lost: the same idempotency key is sent again")
+        again = record.model_copy(update={"repeats": spent + 1, "series": self.call.series})
+        try:
+            handle = self.call.repeat(again)
+        except LedgerError:
+            raise
         except (WanQuotaError, WanAuthError, WanBillingError):
-            # It says nothing of the lost sending: that stays recorded.
+            # Certainly no second task either.
+            self.ledger.keep(record)
             raise
         except (WanRejectedError, WanModerationError) as error:
-            if "idempoten" not in str(error).lower():
-                self.ledger.forget()
-            raise
+            return self._by_policy(_REFUSED_REPEAT.format(record.intent_at, error.message), record, error)
         except WanRequestError:
             raise
         except WanError as error:
-            why = f"Whether the lost submission made a task is not known yet: {error.message}"
-            if self._may_come_back(record, self.timing.look_again):
-                return ComeBack(self.timing.look_again, why)
-            raise WanSubmissionUnknown(
-                f"{why}. The next attempt repeats the same idempotency key, so nothing is paid twice",
-                code=error.code,
-                request_id=error.request_id,
-                retryable=True,
-            ) from error
-        return self.call.made(record, handle)
+            if "idempoten" in str(error).lower():
+                return self._by_policy(_REFUSED_REPEAT.format(record.intent_at, error.message), record, error)
+            return self._repeat_later(again, error)
+        return self.call.made(again, handle)
+
+    def _repeat_later(self, record: Record, error: WanError) -> ComeBack:
+        why = f"Whether the lost submission made a task is not known yet: {error.message}"
+        if self._may_come_back(record, self.timing.look_again):
+            return ComeBack(self.timing.look_again, why)
+        raise WanSubmissionUnknown(
+            f"{why}. The next attempt repeats the same idempotency key, so nothing is paid twice",
+            code=error.code,
+            request_id=error.request_id,
+            retryable=True,
+        ) from error
 
     def _search(self, record: Record) -> Obtained | ComeBack:
         sought = self._sought(record)
         clue, self.clue = self.clue, None
         if clue is not None and clue.intent_at == record.intent_at:
-            found = confirm(self.client, sought, self.request, clue)
+            found = confirm(self.client, sought, self.request, clue, self._whose)
         elif self.can_search_elsewhere:
             return self._search_elsewhere(sought)
         else:
-            found = search(self.client, sought, self.request, self.known)
+            found = search(self.client, sought, self.request, self.known, self._whose)
         if found.handle is not None:
+            if not self.ledger.claim(found.handle):
+                return ComeBack(TAKEN_SECONDS, f"Task {found.handle.task_id} has just been adopted by another task")
             return self._take(record, found, found.handle)
         if found.is_proven_absent:
             return self._made_none(record)
@@ -279,7 +361,14 @@ class Attempt:
             request_id=record.lost_request_id,
             not_ours=frozenset(record.former) | frozenset(self.others),
             timing=self.timing,
+            clock_offset=record.clock_offset,
+            owner=self.owner,
         )
+
+    @property
+    def _whose(self) -> Whose:
+        is_known = self.knows_all_others or self.ledger.knows_claims
+        return Whose(self.ledger.is_anothers, is_known)
 
     def _search_elsewhere(self, sought: Sought) -> ComeBack:
         why = (
@@ -314,7 +403,7 @@ class Attempt:
             handle.task_id,
             by,
         )
-        self.ledger.keep(record.model_copy(update={"handle": handle, "adopted": True}))
+        self.ledger.keep(record.model_copy(update={"handle": handle, "adopted": True, "sealed": None}))
         return Obtained(handle, found.task, True)
 
     def _may_come_back(self, record: Record, seconds: float) -> bool:
@@ -332,6 +421,12 @@ class Attempt:
             request_id=lost.request_id if lost else record.lost_request_id,
             task_id=record.handle.task_id if record.handle else None,
         )
+
+
+_REFUSED_REPEAT = (
+    "The answer to the submission of {:%Y-%m-%d %H:%M:%S} UTC was lost, and its repeat with the same idempotency key "
+    "was refused ({}), which says nothing of the first sending"
+)
 
 
 def _ended(task: VideoTask) -> str:

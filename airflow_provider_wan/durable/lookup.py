@@ -7,20 +7,35 @@ with a clue; otherwise the worker looks itself, here. Either way the prompts the
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from airflow_provider_wan.client.errors import WanError
-from airflow_provider_wan.client.recovery.search import Catalogue, Clue, Open, Reading, Sought, judge, seconds_to_sure
-from airflow_provider_wan.client.recovery.traits import Likeness, likeness
+from airflow_provider_wan.client.recovery.search import (
+    Catalogue,
+    Clue,
+    Open,
+    Reading,
+    ReadPage,
+    ReadTasks,
+    Sought,
+    judge,
+    read_list,
+    seconds_to_sure,
+)
+from airflow_provider_wan.client.recovery.traits import Likeness, likeness, tells_all
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.client.transport.client import WanClient
 from airflow_provider_wan.client.transport.flows import Patience
-from airflow_provider_wan.client.vendors.base import TaskFilter
+from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage
 
 MOST_CANDIDATES = 1000
 """Finished tasks that a worker reads for one search: at 15 a second about a minute."""
+
+CLOCK_LIFETIME = timedelta(minutes=10)
+"""How long it is taken for true how far two clocks are apart."""
 
 PACED_FROM = 10
 """Candidates that are read without pauses; more of them share the account's query budget."""
@@ -35,20 +50,51 @@ class Knowledge:
 
     catalogue: Catalogue = field(default_factory=Catalogue)
     reading: Reading | None = None
+    _clock: tuple[datetime, float] | None = None
 
-    def reading_for(self, client: WanClient, sought: Sought) -> Reading:
-        """Return a reading that tells as much of ``sought`` as a new one would, read anew if there is none.
+    def clock_offset(self, client: WanClient) -> float | None:
+        """Return by how many seconds the vendor's clock is ahead of ours; ``None`` when it cannot be learnt now.
 
-        :raises WanError: when the list cannot be read.
+        Asked before a paid call, for another worker, with another clock, may have to look for its task.
         """
+        now = utc_now()
+        if self._clock is not None and now - self._clock[0] < CLOCK_LIFETIME:
+            return self._clock[1]
+        try:
+            page = client.run(client.flows.page(TaskFilter(page_size=1), 1, Patience(tries=1)))
+        except WanError:
+            return None
+        if page.served_at is None:
+            return None
+        # The vendor's clock is told in whole seconds, and was read somewhere between our two moments.
+        offset = (page.served_at - now - (utc_now() - now) / 2).total_seconds()
+        self._clock = (now, offset)
+        return offset
+
+    def reading_for(self, sought: Sought) -> Reading | None:
+        """Return the last reading, if it says as much of ``sought`` as a new one would."""
         last = self.reading
         is_recent = last is not None and utc_now() - last.read_at < timedelta(seconds=sought.timing.look_again / 2)
-        if last is None or not is_recent or not last.covers(sought) or last.read_at < sought.until:
-            last = Reading([sought])
-            for number in last.pages():
-                last.take(client.run(client.flows.page(TaskFilter(), number, Patience())))
-            self.reading = last
-        return last
+        return last if last is not None and is_recent and last.covers(sought) and last.read_at >= sought.until else None
+
+
+class TooMany(Exception):
+    """More candidates than a worker may read."""
+
+
+@dataclass(frozen=True)
+class Whose:
+    """What is known of other task instances' tasks.
+
+    :param is_anothers: whether one has put a task down as its own.
+    :param is_all_known: whether that is known of each that may be mistaken for this one's.
+    """
+
+    is_anothers: Callable[[TaskHandle], bool] = lambda handle: False
+    is_all_known: bool = False
+
+
+NOBODYS = Whose()
 
 
 @dataclass(frozen=True)
@@ -62,36 +108,55 @@ class Found:
     why: str = ""
 
 
-def search(client: WanClient, sought: Sought, request: VideoRequest, known: Knowledge) -> Found:
+def search(client: WanClient, sought: Sought, request: VideoRequest, known: Knowledge, whose: Whose = NOBODYS) -> Found:
     """Look once; the caller comes back while candidates are running, since prompts show only at their end.
 
     :param known: from searches before; grows.
     """
-    catalogue = known.catalogue
+    steps = read_list([sought], known.catalogue, known.reading_for(sought))
     try:
-        reading = known.reading_for(client, sought)
+        known.reading = reading = _carried_out(steps, client, known.catalogue)
     except WanError as error:
-        why = f"The task list cannot be read now: {error}"
+        why = f"The task list, or a task in it, cannot be read now: {error}"
         return Found(come_back_in=sought.timing.look_again, why=why)
-    outcome = judge(sought, reading, catalogue)
-    if isinstance(outcome, Open) and not outcome.seconds:
-        if len(outcome.unread) > MOST_CANDIDATES:
-            return Found(why=f"{outcome.why}: too many for a worker to look through")
-        for number, row in enumerate(outcome.unread):
-            if number >= PACED_FROM:
-                time.sleep(1.0 / client.account.queries_per_second)
-            try:
-                catalogue.note(client.get_task(sought.handle_of(row)))
-            except WanError as error:
-                return _unreadable(row, sought, error)
-        outcome = judge(sought, reading, catalogue)
+    except TooMany as error:
+        return Found(why=f"{error} task(s) from the time of the lost submission: too many for a worker to look through")
+    outcome = judge(sought, reading, known.catalogue)
     if isinstance(outcome, Open):
         return Found(come_back_in=outcome.seconds or sought.timing.look_again, why=outcome.why)
-    return confirm(client, sought, request, outcome)
+    return confirm(client, sought, request, outcome, whose)
 
 
-def confirm(client: WanClient, sought: Sought, request: VideoRequest, clue: Clue) -> Found:
-    """Say whether exactly one of a clue's tasks is of the request."""
+def _carried_out(
+    steps: Generator[ReadPage | ReadTasks, TaskPage | None, Reading], client: WanClient, catalogue: Catalogue
+) -> Reading:
+    """Carry a reading out, one ask after the other and within the account's budget.
+
+    :raises WanError: when something could not be read.
+    """
+    step = next(steps)
+    try:
+        while True:
+            if isinstance(step, ReadPage):
+                step = steps.send(client.run(client.flows.page(TaskFilter(), step.number, Patience())))
+                continue
+            if len(step.handles) > MOST_CANDIDATES:
+                raise TooMany(len(step.handles))
+            for number, handle in enumerate(step.handles):
+                if number >= PACED_FROM:
+                    time.sleep(1.0 / client.account.queries_per_second)
+                catalogue.note(client.get_task(handle))
+            step = next(steps)
+    except StopIteration as end:
+        reading: Reading = end.value
+        return reading
+
+
+def confirm(client: WanClient, sought: Sought, request: VideoRequest, clue: Clue, whose: Whose = NOBODYS) -> Found:
+    """Say whether exactly one of a clue's tasks is of the request.
+
+    :raises LedgerError: when it cannot be looked up whose a task is.
+    """
     if clue.why:
         return Found(why=clue.why)
     if clue.is_named:
@@ -104,15 +169,23 @@ def confirm(client: WanClient, sought: Sought, request: VideoRequest, clue: Clue
             task = client.get_task(handle)
         except WanError as error:
             return _unreadable(row, sought, error)
-        match likeness(task, request):
+        alike = likeness(task, request)
+        if alike is not Likeness.OTHER and (row.task_id in sought.not_ours or whose.is_anothers(handle)):
+            continue
+        match alike:
             case Likeness.SAME:
                 matches.append((handle, task))
             case Likeness.UNTOLD:
                 untold.append(row.task_id)
+    if len(matches) == 1 and not untold and not (whose.is_all_known or tells_all(request)):
+        return Found(
+            why=f"Task {matches[0][0].task_id} from the time of the lost submission has its prompt, but the vendor "
+            "does not tell of what else the request has (media, seed, negative prompt), so it may be another one's"
+        )
     if len(matches) == 1 and not untold:
         return Found(handle=matches[0][0], task=matches[0][1])
     if not matches and not untold:
-        return _absent(sought, clue.read_at)
+        return _absent(sought, clue)
     ids = ", ".join([handle.task_id for handle, _ in matches] + untold)
     return Found(
         why=f"{len(matches) + len(untold)} task(s) from the time of the lost submission may be this one's ({ids}): "
@@ -120,12 +193,12 @@ def confirm(client: WanClient, sought: Sought, request: VideoRequest, clue: Clue
     )
 
 
-def _absent(sought: Sought, read_at: datetime) -> Found:
+def _absent(sought: Sought, clue: Clue) -> Found:
     """Take the list for a proof if it was read late enough."""
-    if read_at >= sought.sure_from:
+    if sought.is_sure(clue.read_at, clue.served_at):
         return Found(is_proven_absent=True)
     why = "The task of the lost submission is not in the task list; it may appear a moment late"
-    return Found(come_back_in=seconds_to_sure(sought), why=why)
+    return Found(come_back_in=seconds_to_sure(sought, clue.read_at, clue.served_at), why=why)
 
 
 def _unreadable(row: VideoTask, sought: Sought, error: WanError) -> Found:

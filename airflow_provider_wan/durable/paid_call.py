@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.client.transport.client import WanClient
 from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.durable.ledger import Ledger, LedgerError, Record
+from airflow_provider_wan.durable.sealing import as_sent, seal
 from airflow_provider_wan.durable.times import TIMES, Times
 
 log = logging.getLogger("airflow_provider_wan.durability")
@@ -64,6 +66,8 @@ class PaidCall:
     :param series: identifies a series of automatic retries, so that a person's wish is told from a retry.
     :param asks_first: prove with a free call that the vendor answers before the paid one is sent; always done where a
         lost answer could not be looked up.
+    :param before: called, once or more, before an intent is written; what it raises keeps the call from being sent.
+    :param expected_cost: the estimate, recorded so that it is known where only the record is.
     """
 
     client: WanClient
@@ -73,6 +77,8 @@ class PaidCall:
     series: str = ""
     patience: Patience = field(default_factory=Patience)
     asks_first: bool = False
+    before: Callable[[], None] = lambda: None
+    expected_cost: dict[str, Any] | None = None
     times: Times = TIMES
     log: Any = log
 
@@ -82,31 +88,53 @@ class PaidCall:
         account = self.client.account
         return self.request.fingerprint(account.vendor, account.base_url, account.workspace_id, self.account_name)
 
-    def send(self, previous: Record | None, losses: int = 0) -> Obtained | Lost:
+    @property
+    def what_is_asked(self) -> str:
+        """The digest of the request and of who pays, whatever address the vendor has."""
+        account = self.client.account
+        return self.request.fingerprint(account.vendor, account.workspace_id, self.account_name)
+
+    def send(self, previous: Record | None, losses: int = 0, clock_offset: float | None = None) -> Obtained | Lost:
         """Record the intent, POST once, record the task.
 
         :param previous: the record that this submission takes the place of.
         :param losses: submissions in a row before this one whose answers were lost and that made no task.
+        :param clock_offset: seconds by which the vendor's clock is ahead of this worker's.
+        :raises IntentTaken: when another worker of the task instance has begun a submission; nothing was submitted.
         :raises LedgerError: when the intent cannot be recorded; nothing was submitted.
         :raises WanError: when the vendor refused; what was recorded before holds again.
         """
+        self.before()
         vendor = self.client.vendor
         if self.asks_first or not (vendor.has_idempotency_key or vendor.list_tells_time):
-            self._ask_first()
+            self.ask_first()
         for _ in range(INTENT_TRIES):
-            record = self._intent(previous, losses)
+            record = self._intent(previous, losses, clock_offset)
             try:
-                self.ledger.write(record)
+                self.ledger.open(record)
             except LedgerError as error:
-                raise LedgerError(f"{error.message}; nothing was submitted") from error
+                raise type(error)(f"{error.message}; nothing was submitted") from error
             if utc_now() - record.intent_at < self.times.standstill:
                 return self._post(record, previous)
             # Another worker may have taken this one for dead by now; if so, Airflow refuses the next write.
         raise LedgerError("The task state store is so slow that no submission can be recorded in time; try again")
 
+    def repeat(self, record: Record) -> TaskHandle:
+        """Send a lost submission again with its idempotency key, once, and note that before.
+
+        :raises LedgerError: when that cannot be noted; nothing was sent.
+        :raises WanError: which proves nothing of the first sending, whatever it says.
+        """
+        self.ledger.write(record)
+        # The flow would repeat by itself; each sending is noted instead.
+        once = replace(self.patience, tries=1, not_after=utc_now() + self.times.standstill)
+        request = as_sent(self.request, record.sealed, self.client.account)
+        return self.client.submit(request, record.idempotency_key, once)
+
     def made(self, record: Record, handle: TaskHandle) -> Obtained:
         """Record the task that the vendor made."""
-        self.ledger.keep(record.model_copy(update={"handle": handle}))
+        self.ledger.keep(record.model_copy(update={"handle": handle, "sealed": None}))
+        self.ledger.claim(handle)
         return Obtained(handle)
 
     def abandon(self, record: Record) -> Record:
@@ -121,7 +149,7 @@ class PaidCall:
         self.log.info("The request has changed. %s", outcome.message)
         return record.model_copy(update={"abandoned": True})
 
-    def _ask_first(self) -> None:
+    def ask_first(self) -> None:
         """Send nothing that costs into an outage: its answer would be lost, and with it the knowledge of its task.
 
         :raises WanTransportError: when the vendor does not answer; nothing was submitted.
@@ -135,23 +163,29 @@ class PaidCall:
             # An answer all the same.
             return
 
-    def _intent(self, previous: Record | None, losses: int) -> Record:
+    def _intent(self, previous: Record | None, losses: int, clock_offset: float | None) -> Record:
         now = utc_now()
-        # A throttled POST is repeated while patience lasts; the last one is begun before this moment.
+        # A throttled POST is repeated while patience lasts; after this moment none is begun, come what may.
         longest = self.patience.throttled + 3 * self.client.account.timeout
         return Record(
             fingerprint=self.fingerprint,
+            request=self.what_is_asked,
             intent_at=now,
             closes_at=now + self.times.standstill + timedelta(seconds=longest),
+            clock_offset=clock_offset,
+            sealed=seal(self.request, self.client.account) if self.client.vendor.has_idempotency_key else None,
             idempotency_key=f"wan-{uuid.uuid4().hex}",
             series=self.series,
             losses=losses,
+            cost=self.expected_cost,
             former=previous.known_tasks if previous else [],
         )
 
     def _post(self, record: Record, previous: Record | None) -> Obtained | Lost:
         try:
-            handle = self.client.submit(self.request, record.idempotency_key, self.patience)
+            # One POST whose outcome is not known is enough for one intent: what follows is noted, one by one.
+            patience = replace(self.patience, tries=1, not_after=record.closes_at)
+            handle = self.client.submit(self.request, record.idempotency_key, patience)
         except WanSubmissionUnknown as error:
             lost = record.model_copy(update={"lost_at": utc_now(), "lost_request_id": error.request_id})
             self._log_loss(error)

@@ -29,7 +29,9 @@ from airflow_provider_wan.hooks.account import account_of
 from airflow_provider_wan.hooks.looking_up import looked_up, persistently
 
 if TYPE_CHECKING:
+    from airflow_provider_wan.client.costs import CostEstimate
     from airflow_provider_wan.client.polling.window import WindowItem
+    from airflow_provider_wan.hooks.costs import AccountCosts
 
 UPLOAD_LIMIT = 100 * 1024 * 1024
 DEFAULT_TIMEOUT = timedelta(hours=6)
@@ -52,6 +54,7 @@ class WanHook(BaseHook):
         self.wan_conn_id = wan_conn_id
         self._account: Account | None = None
         self._client: WanClient | None = None
+        self._costs: AccountCosts | None = None
 
     # -- connection -----------------------------------------------------------------------------------
 
@@ -77,6 +80,15 @@ class WanHook(BaseHook):
     def vendor(self) -> Vendor:
         """The vendor the connection names."""
         return vendor_of(self.account.vendor)
+
+    @property
+    def costs(self) -> AccountCosts:
+        """What videos cost on this account, by its own prices and the shipped ones."""
+        from airflow_provider_wan.hooks.costs import AccountCosts
+
+        if self._costs is None:
+            self._costs = AccountCosts(self.account)
+        return self._costs
 
     def get_conn(self) -> WanClient:
         """Return the blocking client, made once per hook."""
@@ -110,7 +122,30 @@ class WanHook(BaseHook):
 
         :raises WanError: when no attempt brought a readable answer.
         """
-        return self.get_conn().get_task(TaskHandle.of(handle))
+        return self.priced(self.get_conn().get_task(TaskHandle.of(handle)))
+
+    def estimate_cost(self, request: VideoRequest) -> CostEstimate | None:
+        """Estimate what ``request`` will cost: by its documented rules, the vendor never bills more.
+
+        Returns ``None`` where no price is known; the log says why.
+        """
+        from airflow_provider_wan.client.costs import NoPrice
+
+        found = self.costs.estimate(request)
+        if isinstance(found, NoPrice):
+            self.log.info("What the video costs is not known: %s", found)
+            return None
+        return found
+
+    def priced(self, task: VideoTask, request: VideoRequest | None = None) -> VideoTask:
+        """Return an ended task with its cost, where that is known.
+
+        :param request: of the task, where it is at hand: more vendors' tasks can be priced with it.
+        """
+        if not task.status.is_ended:
+            return task
+        cost = self.costs.cost_of(task, request)
+        return task.model_copy(update={"cost": cost}) if cost else task
 
     def list_tasks(
         self, since: datetime, until: datetime | None = None, model: str | None = None, mode: Mode | None = None
@@ -141,7 +176,7 @@ class WanHook(BaseHook):
         :raises WanError: when the vendor does not know the task, or not the key.
         """
         handle = TaskHandle.of(handle)
-        return self.finished(self.wait_for_ending(handle, utc_now() + _delta(timeout), poll_interval))
+        return self.priced(self.finished(self.wait_for_ending(handle, utc_now() + _delta(timeout), poll_interval)))
 
     def wait_for_ending(
         self,
@@ -192,7 +227,8 @@ class WanHook(BaseHook):
     async def aget_task(self, handle: TaskHandle | dict[str, Any]) -> VideoTask:
         """Query one task, with back-off."""
         async with await self.aget_conn() as client:
-            return await client.get_task(TaskHandle.of(handle))
+            task = await client.get_task(TaskHandle.of(handle))
+        return await asyncio.to_thread(self.priced, task)
 
     async def alist_tasks(
         self, since: datetime, until: datetime | None = None, model: str | None = None, mode: Mode | None = None
@@ -220,7 +256,7 @@ class WanHook(BaseHook):
         handle = TaskHandle.of(handle)
         ending = await self.await_ending(handle, utc_now() + _delta(timeout), poll_interval)
         await self.aget_account()
-        return self.finished(ending)
+        return await asyncio.to_thread(self.priced, self.finished(ending))
 
     async def await_ending(
         self,

@@ -49,6 +49,9 @@ OWN_PARAMETERS = (
     "cancel_on_kill",
     "cancel_on_timeout",
     "store_to",
+    "ledger_path",
+    "max_cost",
+    "on_unknown_price",
 )
 """What the run is asked to do; the rest is the request."""
 
@@ -74,13 +77,17 @@ class WanVideoOperator(BaseOperator):
     :param wait_for_completion: ``False`` returns the task handle at once.
     :param poll_interval: seconds between two looks at the task.
     :param timeout: from submission, seconds or a timedelta; queueing counts, restarts do not prolong it.
-    :param durable: keep the submission in the task state store, so that later attempts adopt it (Airflow 3.3+).
+    :param durable: record the submission, so that later attempts adopt it (Airflow 3.3+, or with ``ledger_path``).
+    :param ledger_path: object-storage URI under which submissions are recorded instead of in Airflow's task state:
+        no clear reaches it, and it works from Airflow 3.1; the setting ``[wan] ledger_path`` when not given.
     :param regenerate: forget what is recorded and submit (and pay) anew, once per series of retries.
     :param on_changed_request: when the recorded task was made from another request: ``resubmit`` or ``fail``.
     :param on_unknown_submission: when it cannot be known whether a task exists: ``fail`` or ``resubmit``.
     :param cancel_on_kill: cancel the task, where possible, when a person kills the Airflow task.
     :param cancel_on_timeout: cancel the task, where possible, at the deadline.
     :param store_to: object-storage URI to land the video at; the vendor's URL dies within a day.
+    :param max_cost: the most the video may cost, a number or ``"12.50 USD"``: above it nothing is sent.
+    :param on_unknown_price: with ``max_cost``, where no price is known: ``fail`` or ``allow``.
 
     :raises WanRequestError: when literal parameters break rules, already while the DAG is parsed.
     """
@@ -96,7 +103,10 @@ class WanVideoOperator(BaseOperator):
         "wan_conn_id",
         "regenerate",
         "store_to",
+        "ledger_path",
         "poll_interval",
+        "max_cost",
+        "on_unknown_price",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"extra_body": "json", "prompt": "md"}
     operator_extra_links = (WanVideoLink(),)
@@ -130,6 +140,9 @@ class WanVideoOperator(BaseOperator):
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
         store_to: str | None = None,
+        ledger_path: str | None = None,
+        max_cost: float | str | None = None,
+        on_unknown_price: Literal["fail", "allow"] = "fail",
         **kwargs: Any,
     ) -> None:
         # Each key of the result is also an XCom of its own, so that op.output["video_url"] works.
@@ -160,6 +173,9 @@ class WanVideoOperator(BaseOperator):
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self.store_to = store_to
+        self.ledger_path = ledger_path
+        self.max_cost = max_cost
+        self.on_unknown_price = on_unknown_price
         self.video_link: str | None = None
         self.link_is_pushed = False
         self._run: Execution | None = None

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from airflow_provider_wan.sandbox.front.answers import KeepTransport
 from airflow_provider_wan.sandbox.front.control import Control
+from airflow_provider_wan.sandbox.front.faults import SPELLS
 from airflow_provider_wan.sandbox.front.gateway import Gateway, VendorApi
 from airflow_provider_wan.sandbox.front.result_host import ResultHost
 from airflow_provider_wan.sandbox.front.uploads import UploadStore
@@ -35,6 +36,8 @@ class SandboxApp:
 
     def __init__(self, settings: Settings, base_url: Callable[[], str], clock: Clock | None = None) -> None:
         self.settings = settings
+        # What outside of the application depends on settings, as the Date header of the server does.
+        self.on_configure: Callable[[], None] = lambda: None
         self._initial = settings.model_dump() | {"webhook_secret": settings.webhook_secret}
         self.world = World(settings, clock)
         self.gateway = Gateway(self.world, base_url)
@@ -79,12 +82,15 @@ class SandboxApp:
     def configure(self, changes: dict[str, Any]) -> None:
         """Change settings at once; raises pydantic's ``ValidationError`` and then changes nothing."""
         self.settings.change(changes)
-        if "outage" in changes:
-            self.gateway.faults.start_outage(self.settings.outage)
+        for name in SPELLS:
+            if name in changes:
+                self.gateway.faults.start(name)
+        self.on_configure()
 
     def reset(self) -> None:
         """Forget tasks, the ledger, uploads and files, and return to the settings of the start."""
         self.settings.change(self._initial)
+        self.on_configure()
         self.world.clear()
         self.gateway.clear()
         self.uploads.clear()

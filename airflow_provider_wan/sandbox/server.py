@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from email.utils import formatdate
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -24,9 +25,22 @@ HOST = "127.0.0.1"
 
 
 class _Server(uvicorn.Server):
-    """Tells when it listens."""
+    """Tells when it listens; its Date header may go wrong."""
 
     on_started: Callable[[], None]
+    skew: Callable[[], float]
+
+    async def on_tick(self, counter: int) -> bool:
+        over = await super().on_tick(counter)
+        self.date()
+        return over
+
+    def date(self) -> None:
+        """Put the vendor's time in place of this machine's."""
+        headers = self.server_state.default_headers
+        if self.skew() and any(name == b"date" for name, _ in headers):
+            shown = formatdate(time.time() + self.skew(), usegmt=True).encode()
+            self.server_state.default_headers = [(b"date", shown), *(h for h in headers if h[0] != b"date")]
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -182,8 +196,10 @@ class Sandbox:
             lifespan="off",
             ws="none",
         )
-        self._server = _Server(config)
-        return self._server
+        self._server = server = _Server(config)
+        server.skew = lambda: self.settings.clock_skew_seconds
+        self.app.on_configure = server.date
+        return server
 
     def _run(self, server: _Server, ready: Future[None]) -> None:
         try:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_serializer, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_serializer, field_validator, model_validator
 
 CallKind = Literal["submit", "query", "list", "cancel", "download", "upload", "models"]
+# What a call may be answered that proves nothing: front/odd_answers.py writes them.
+OddAnswer = Literal[
+    "timeout-400", "internal-400", "request-timeout-200", "service-unavailable-200", "response-timeout-200",
+    "redirect-307", "redirect-303", "proxy-403", "proxy-404",
+]  # fmt: skip
+Echo = Literal["", "plain", "quoted", "escaped"]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
 
@@ -32,18 +38,29 @@ Span = Annotated[tuple[Seconds, Seconds], BeforeValidator(_span)]
 
 
 class FailNext(BaseModel):
-    """Answer the next ``times`` calls of one kind with this status (and body) instead of serving them."""
+    """Answer the next ``times`` calls of one kind with this status (and body), or with an odd answer by its name.
+
+    The call is not served, or with ``after`` it is served and its answer replaced.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     call: CallKind
-    status: int = Field(ge=200, le=599)
+    status: int | None = Field(default=None, ge=200, le=599)
+    answer: OddAnswer | None = None
+    after: bool = False
     times: int = Field(default=1, ge=0)
     vendor: str | None = None
     code: str | None = None
     message: str | None = None
     body: Any = None
     headers: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> FailNext:
+        if (self.status is None) == (self.answer is None):
+            raise ValueError("a status or an odd answer is needed, one of the two")
+        return self
 
 
 class Settings(BaseModel):
@@ -74,7 +91,8 @@ class Settings(BaseModel):
 
     # What a finished task looks like
     render: Literal["full", "small"] = "full"
-    powertokens_url: Literal["content", "file"] = "content"
+    powertokens_url: Literal["content", "file", "none"] = "content"
+    gccai_url: Literal["absolute", "relative"] = "absolute"
     powertokens_content: Literal["redirect", "stream"] = "redirect"
     powertokens_words: Literal["openai", "new-api"] = "openai"
     freepik_failure_reason: bool = True
@@ -101,6 +119,15 @@ class Settings(BaseModel):
     truncate_downloads: int = Field(default=0, ge=0)
     html_downloads: int = Field(default=0, ge=0)
     endless_downloads: int = Field(default=0, ge=0)
+    half_downloads: int = Field(default=0, ge=0)
+    partial_downloads: int = Field(default=0, ge=0)
+    results_refused: Seconds = 0.0
+    results_refused_status: Literal[403, 404] = 403
+    keys_refused: Seconds = 0.0
+    echo_keys: Echo = ""
+    clock_skew_seconds: float = 0.0
+    list_drift: int = Field(default=0, ge=0)
+    gccai_ignores_idempotency_keys: bool = False
     retry_after_seconds: float | None = None
     list_lag_seconds: Seconds = 0.0
     unknown_status_word: str | None = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,9 @@ class Fate(StrEnum):
     ENDED = "ended"
     """A person marked the task as failed or successful."""
 
+    IN_A_LOOP = "in_a_loop"
+    """The task is one of a Task Loop, whose latest iteration is all that Airflow tells the state of."""
+
     UNREADABLE = "unreadable"
 
     @property
@@ -35,8 +40,36 @@ _STORIES = {
     Fate.MOVED: "the Airflow task is still deferred, only its trigger moved",
     Fate.RESTARTED: "the Airflow task was cleared and runs again",
     Fate.ENDED: "the Airflow task was ended by hand",
+    Fate.IN_A_LOOP: "Airflow tells the state of a loop's latest iteration only, which may be another one",
     Fate.UNREADABLE: "the state of the Airflow task could not be looked up",
 }
+
+
+CLEARS_DELETE_STATE = (3, 4)
+"""From this Airflow on a clear deletes the task state store of what it clears, unless a person keeps it."""
+
+
+@cache
+def airflow_version() -> tuple[int, int]:
+    """Return the major and minor version of the Airflow that runs."""
+    from airflow import __version__
+
+    major, minor = re.findall(r"\d+", __version__)[:2]
+    return int(major), int(minor)
+
+
+def is_to_be_cancelled(fate: Fate, *, durable: bool, survives_clear: bool) -> bool:
+    """Whether the vendor's task is wanted by nobody any more.
+
+    A task that was cleared adopts what is recorded. Where the clear may have deleted the record, what is still queued
+    is cancelled (not billed); with a record that was kept, its task comes back cancelled and is submitted once more.
+
+    :param durable: whether the submission is recorded at all.
+    :param survives_clear: whether the record is where no clear reaches it.
+    """
+    if fate is not Fate.RESTARTED:
+        return fate is Fate.ENDED
+    return not (durable and (survives_clear or airflow_version() < CLEARS_DELETE_STATE))
 
 
 async def fate_of(task_instance: Any) -> Fate:
@@ -52,7 +85,14 @@ async def fate_of(task_instance: Any) -> Fate:
         return Fate.UNREADABLE
     if "deferred" in states:
         return Fate.MOVED
+    if _is_in_a_loop(task_instance) and ENDED_STATES & set(states):
+        return Fate.IN_A_LOOP
     return Fate.ENDED if states and ENDED_STATES.issuperset(states) else Fate.RESTARTED
+
+
+def _is_in_a_loop(task_instance: Any) -> bool:
+    region = str(getattr(task_instance, "region_id", None) or "").replace("-", "")
+    return bool(region.strip("0")) or getattr(task_instance, "region_index", None) not in (None, -1)
 
 
 def _states(task_instance: Any) -> list[str]:

@@ -16,7 +16,8 @@ from airflow_provider_wan.client.polling.window import LINGER_SECONDS, WindowIte
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
 from airflow_provider_wan.hooks.wan import WanHook, shared_hook
-from airflow_provider_wan.triggers.killed import Fate, fate_of
+from airflow_provider_wan.triggers.killed import fate_of, is_to_be_cancelled
+from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.triggers.task_log import TaskLogger
 
 CANCEL_SECONDS = 25.0
@@ -37,6 +38,7 @@ class WanTaskTrigger(TaskLogger, BaseTrigger):
     :param cancel_on_timeout: cancel the task at the deadline.
     :param durable: whether the next try of the Airflow task would find and adopt the vendor's task.
     :param profile: what tasks of the same kind share, to learn how long they take.
+    :param survives_clear: whether it would even if the clear deletes Airflow's task state.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class WanTaskTrigger(TaskLogger, BaseTrigger):
         cancel_on_timeout: bool = True,
         durable: bool = True,
         profile: str = "",
+        survives_clear: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.wan_conn_id = wan_conn_id
@@ -59,6 +62,7 @@ class WanTaskTrigger(TaskLogger, BaseTrigger):
         self.cancel_on_timeout = cancel_on_timeout
         self.durable = durable
         self.profile = profile
+        self.survives_clear = survives_clear
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the kwargs; nothing secret and no user data is among them."""
@@ -73,7 +77,8 @@ class WanTaskTrigger(TaskLogger, BaseTrigger):
                 "cancel_on_timeout": self.cancel_on_timeout,
                 "durable": self.durable,
                 "profile": self.profile,
-            },
+            }
+            | ({"survives_clear": True} if self.survives_clear else {}),
         )
 
     @property
@@ -89,7 +94,12 @@ class WanTaskTrigger(TaskLogger, BaseTrigger):
         self.wan_conn_id, self.profile = sys.intern(str(self.wan_conn_id)), sys.intern(str(self.profile))
         async with await hook.aget_poller() as poller:
             ending = await poller.wait(
-                handle, datetime.fromisoformat(self.deadline), self.poll_interval, self.profile, self._say
+                handle,
+                datetime.fromisoformat(self.deadline),
+                self.poll_interval,
+                self.profile,
+                self._say,
+                owner_of(self.task_instance),
             )
         if ending.status is EndingStatus.TIMEOUT and self.cancel_on_timeout:
             outcome = await asyncio.shield(_kept(cancel(hook.aget_conn, handle, CANCEL_SECONDS)))
@@ -110,7 +120,7 @@ class WanTaskTrigger(TaskLogger, BaseTrigger):
     async def _cancel_if_killed(self) -> None:
         fate = await fate_of(self.task_instance)
         handle = TaskHandle.of(self._handle)
-        if fate is not Fate.ENDED and not (fate is Fate.RESTARTED and not self.durable):
+        if not is_to_be_cancelled(fate, durable=self.durable, survives_clear=self.survives_clear):
             await self._write(f"Task {handle.task_id} is left alone: {fate.story}")
             return
         # Airflow closes this log after about a second; a slower vendor's answer stands in the triggerer's own.
@@ -152,6 +162,7 @@ class WanBatchTrigger(TaskLogger, BaseTrigger):
         cancel_on_timeout: bool = True,
         durable: bool = True,
         carry: dict[str, Any] | None = None,
+        survives_clear: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.wan_conn_id = wan_conn_id
@@ -164,6 +175,7 @@ class WanBatchTrigger(TaskLogger, BaseTrigger):
         self.cancel_on_timeout = cancel_on_timeout
         self.durable = durable
         self.carry = carry
+        self.survives_clear = survives_clear
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the kwargs; nothing secret and no prompt is among them."""
@@ -180,7 +192,8 @@ class WanBatchTrigger(TaskLogger, BaseTrigger):
                 "cancel_on_timeout": self.cancel_on_timeout,
                 "durable": self.durable,
                 "carry": self.carry,
-            },
+            }
+            | ({"survives_clear": True} if self.survives_clear else {}),
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -200,7 +213,7 @@ class WanBatchTrigger(TaskLogger, BaseTrigger):
 
     async def _cancel_if_killed(self) -> None:
         fate = await fate_of(self.task_instance)
-        if fate is not Fate.ENDED and not (fate is Fate.RESTARTED and not self.durable):
+        if not is_to_be_cancelled(fate, durable=self.durable, survives_clear=self.survives_clear):
             await self._write(f"{len(self.window)} tasks are left alone: {fate.story}")
             return
         await self._write(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
 
+from airflow_provider_wan.client.costs.limit import MaxCost, UnknownPrice
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.polling.watch import Ending
 from airflow_provider_wan.client.requests import VideoRequest
@@ -13,8 +14,6 @@ from airflow_provider_wan.client.tasks import Mode
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-NO_TASK_STATE = "This Airflow keeps no task state (3.3 and newer do): a retry of this task may submit, and pay, again"
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,10 @@ class VideoSettings:
     cancel_on_kill: bool
     cancel_on_timeout: bool
     store_to: str | None
+    ledger_path: str | None
     execution_timeout: timedelta | None
+    max_cost: MaxCost | None = None
+    on_unknown_price: UnknownPrice = "fail"
     times: Times = field(default_factory=times_in_force)
 
 

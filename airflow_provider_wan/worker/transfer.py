@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_wan.client.errors import Violation, WanAuthError, WanError, WanRequestError
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, result_of
 from airflow_provider_wan.client.urls import shorten
-from airflow_provider_wan.delivery.landing import is_stored, land, target_of
+from airflow_provider_wan.delivery.landing import land_once
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.worker.assets import add_to_events
 from airflow_provider_wan.worker.failing import fail
@@ -40,20 +40,24 @@ def transfer(
         known = _fields_of(result)
         task = _present(hook, handle, known, operator)
         full = result_of(task, **(known | handle.to_dict()))
-        if stored and stored["uri"] == target_of(task, target) and is_stored(stored):
-            operator.log.info("The video is stored already at %s", stored["uri"])
-            return full | stored
-        landed = land(task, target, hook.account).to_dict()
+        former = _of_this_task(stored, handle)
+        landed = land_once(task, target, hook.account, former, log=operator.log)
     except WanError as error:
         fail(error)
     finally:
         if hook is not None:
             hook.close()
-    if store is not None:
-        store.set(STATE_KEY, landed)
-    operator.log.info("Stored the video at %s (%d bytes)", landed["uri"], landed["bytes"])
+    if store is not None and landed != former:
+        store.set(STATE_KEY, landed | {"task_id": handle.task_id})
     add_to_events(operator.outlets, context, full | landed)
     return full | landed
+
+
+def _of_this_task(stored: Mapping[str, Any] | None, handle: TaskHandle) -> dict[str, Any] | None:
+    """Return where the video of this very task was landed: its upstream may have been made anew since."""
+    if stored is None or stored.get("task_id", handle.task_id) != handle.task_id:
+        return None
+    return {name: value for name, value in stored.items() if name != "task_id"}
 
 
 def _fields_of(result: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask, result_of, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
+from airflow_provider_wan.client.urls import public_url
 from airflow_provider_wan.durable import (
     Attempt,
     Clue,
@@ -25,13 +26,17 @@ from airflow_provider_wan.durable import (
     PaidCall,
     Policies,
     Record,
+    StateStore,
+    heal,
 )
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
+from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.worker.assets import add_to_events
+from airflow_provider_wan.worker.costs import check_cost
 from airflow_provider_wan.worker.failing import fail
+from airflow_provider_wan.worker.ledgers import CLEARED, NO_TASK_STATE, is_iterated, store_for, survives_clear
 from airflow_provider_wan.worker.settings import (
-    NO_TASK_STATE,
     RequestSource,
     TaskOperator,
     VideoSettings,
@@ -77,6 +82,8 @@ class Execution:
         self._clue: Clue | None = None
         self._known = Knowledge()
         self._is_begun = False
+        self._is_place_proven = False
+        self._is_cost_checked = False
 
     # -- steps ----------------------------------------------------------------------------------------
 
@@ -87,7 +94,14 @@ class Execution:
             self._since = datetime.fromisoformat(event["since"])
             self._carried = event.get("record")
             self._clue = Clue.of(event["clue"]) if event.get("clue") else None
+        elif self._ledger.begin(int(getattr(self._context["ti"], "try_number", 1) or 1)):
+            self._log.warning(CLEARED)
         return self._begin(lambda: self._attempt().obtain())
+
+    @property
+    def _defers(self) -> bool:
+        """Whether the wait is the triggerer's; one of many tasks in one process would take the others down with it."""
+        return self._settings.deferrable and not is_iterated(self._context)
 
     def _begin(self, obtain: Callable[[], Obtained | ComeBack]) -> Any:
         while True:
@@ -114,6 +128,7 @@ class Execution:
             ending = ending_in(event)
         except WanError as error:
             fail(error)
+        heal(self._ledger, self._handle_of(ending.task))
         return self._finish(ending)
 
     def on_kill(self) -> None:
@@ -135,10 +150,13 @@ class Execution:
     def _ledger(self) -> Ledger:
         if not self._settings.durable:
             return Ledger(None, carried=self._carried)
-        store = self._context.get("task_state_store")
-        if store is None and not self._is_begun:
+        if self._store is None and not self._is_begun:
             self._log.warning(NO_TASK_STATE)
-        return Ledger(store, carried=self._carried)
+        return Ledger(self._store, carried=self._carried)
+
+    @cached_property
+    def _store(self) -> StateStore | None:
+        return store_for(self._context, self._settings.ledger_path) if self._settings.durable else None
 
     def _attempt(self) -> Attempt:
         settings = self._settings
@@ -151,6 +169,8 @@ class Execution:
                 account_name=settings.wan_conn_id,
                 series=series_of(self._context),
                 patience=Patience(throttled=settings.times.submit),
+                before=self._before_paying,
+                expected_cost=self._hook.costs.expected_cost(self._request),
                 log=self._log,
             ),
             policies=Policies(
@@ -162,10 +182,27 @@ class Execution:
             is_stored=self._is_stored,
             give_up=settings.timeout,
             since=self._since,
-            can_search_elsewhere=settings.deferrable,
+            can_search_elsewhere=self._defers,
+            owner=owner_of(self._context["ti"]),
             clue=clue,
             known=self._known,
         )
+
+    def _before_paying(self) -> None:
+        """Refuse what costs too much, and see that the video can be stored."""
+        if not self._is_cost_checked:
+            settings = self._settings
+            check_cost(self._hook, self._request, settings.max_cost, settings.on_unknown_price, self._log)
+            self._is_cost_checked = True
+        self._prove_place()
+
+    def _prove_place(self) -> None:
+        """See that the video can be stored, before it is paid for."""
+        if self._settings.store_to and self._settings.wait_for_completion and not self._is_place_proven:
+            from airflow_provider_wan.delivery.storage import prove
+
+            prove(self._settings.store_to)
+            self._is_place_proven = True
 
     def _is_alive(self, task: VideoTask) -> bool:
         from airflow_provider_wan.delivery.landing import is_alive
@@ -173,7 +210,7 @@ class Execution:
         return is_alive(task, self._hook.account)
 
     def _is_stored(self, stored: dict[str, Any]) -> bool:
-        from airflow_provider_wan.delivery.landing import is_stored
+        from airflow_provider_wan.delivery.storage import is_stored
 
         return is_stored(stored)
 
@@ -195,12 +232,17 @@ class Execution:
         if obtained.stored is not None:
             task = obtained.task or VideoTask(task_id=handle.task_id, vendor=handle.vendor, mode=handle.mode)
             known = {"status": str(TaskStatus.SUCCEEDED)}
-            return self._hand_on(self._result(task, handle) | known | self._in_place(task, obtained.stored))
+            landed = self._land(task, settings.store_to or obtained.stored["uri"], obtained.stored)
+            if landed != obtained.stored and (record := self._record()) is not None:
+                self._keep(record.model_copy(update={"stored": landed}))
+            result = self._result(task, handle) | known | landed
+            record = self._record()
+            return self._hand_on(result | {"cost": result["cost"] or (record.cost if record else None)})
         if obtained.task is not None and obtained.task.status is TaskStatus.SUCCEEDED:
             return self._finish(Ending(EndingStatus.SUCCESS, obtained.task))
         deadline = self._deadline(handle)
         self._waiting_for = handle
-        if settings.deferrable:
+        if self._defers:
             self._defer(handle, deadline)
         ending = self._hook.wait_for_ending(handle, deadline, settings.poll_interval, self._log.info)
         if ending.status is EndingStatus.TIMEOUT and settings.cancel_on_timeout:
@@ -222,6 +264,7 @@ class Execution:
             cancel_on_timeout=settings.cancel_on_timeout,
             durable=self._ledger.is_durable,
             profile=profile_of(handle.model, self._request),
+            survives_clear=survives_clear(self._store),
         )
         self._log.info(
             "The worker is free now; task %s is waited for until %s",
@@ -243,7 +286,7 @@ class Execution:
             self._log.info("%s. The worker is free meanwhile", come_back.why)
             self._defer_search(come_back.sought)
         self._log.info("%s. Trying again in %.0f s", come_back.why, come_back.seconds)
-        if not self._settings.deferrable:
+        if not self._defers:
             time.sleep(come_back.seconds)
             return
         from airflow_provider_wan.triggers.wan import WanPauseTrigger
@@ -302,11 +345,19 @@ class Execution:
         result = self._result(task, None)
         self._log.info("Task %s has its video; the link 'Generated video' leads to it", task.task_id)
         record = self._record()
+        if record is not None and (record.handle is None or record.handle.task_id != task.task_id):
+            record = None
+        if record is not None and record.handle is not None and task.submitted_at is None:
+            task = task.model_copy(update={"submitted_at": record.handle.submitted_at})
+        self._show_link(result["video_url"])
         if self._settings.store_to:
-            result |= self._land(task, self._settings.store_to, record)
-        if record is not None and record.handle is not None and record.handle.task_id == task.task_id:
+            result |= self._land(task, self._settings.store_to, record.stored if record else None)
+        if record is not None:
             stored = {name: result[name] for name in ("uri", "bytes", "sha256") if name in result}
-            self._keep(record.model_copy(update={"finished": True, "stored": stored or record.stored}))
+            # A decorated function's request is not at hand any more: its estimate is on record.
+            result["cost"] = result["cost"] or record.cost
+            update = {"finished": True, "stored": stored or record.stored, "cost": result["cost"]}
+            self._keep(record.model_copy(update=update))
         return self._hand_on(result)
 
     def _keep(self, record: Record) -> None:
@@ -315,59 +366,45 @@ class Execution:
         except WanError as error:
             self._log.warning("%s", error)
 
-    def _with_prompts(self, task: VideoTask) -> VideoTask:
-        """Fetch the rewritten prompt: events carry no prompts, they are user data."""
-        handle = TaskHandle(
+    def _handle_of(self, task: VideoTask) -> TaskHandle:
+        """Return the handle of a task out of an event."""
+        return TaskHandle(
             vendor=task.vendor,
             task_id=task.task_id,
             mode=task.mode or self._settings.mode or Mode.TEXT_TO_VIDEO,
             model=task.model or "",
             submitted_at=task.submitted_at or utc_now(),
         )
+
+    def _with_prompts(self, task: VideoTask) -> VideoTask:
+        """Fetch the rewritten prompt: events carry no prompts, they are user data."""
         try:
-            return self._hook.get_task(handle)
+            return self._hook.get_task(self._handle_of(task))
         except WanError as error:
             self._log.warning("The rewritten prompt could not be fetched: %s", error)
             return task
         finally:
             self._hook.close()
 
-    def _land(self, task: VideoTask, target: str, record: Record | None) -> dict[str, Any]:
-        from airflow_provider_wan.delivery.landing import land, target_of
+    def _land(self, task: VideoTask, target: str, stored: dict[str, Any] | None) -> dict[str, Any]:
+        """Put the video where it is wanted; say what is there to be saved when that fails."""
+        from airflow_provider_wan.delivery.landing import land_once
+        from airflow_provider_wan.delivery.storage import reason_of
 
-        stored = record.stored if record and record.handle and record.handle.task_id == task.task_id else None
-        if stored and stored["uri"] == target_of(task, target) and self._is_stored(stored):
-            self._log.info("The video is stored already at %s", stored["uri"])
-            return stored
         try:
-            landed = land(task, target, self._hook.account)
+            return land_once(task, target, self._hook.account, stored, log=self._log)
         except WanError as error:
-            fail(error)
-        self._log.info("Stored the video at %s (%d bytes)", landed.uri, landed.bytes)
-        return landed.to_dict()
-
-    def _in_place(self, task: VideoTask, stored: dict[str, Any]) -> dict[str, Any]:
-        """Return where the video lies; copy it when ``store_to`` names another place than before."""
-        from airflow_provider_wan.delivery.landing import copy_stored, target_of
-
-        uri = target_of(task, self._settings.store_to) if self._settings.store_to else stored["uri"]
-        if uri == stored["uri"]:
-            return stored
-        try:
-            landed = copy_stored(stored, uri).to_dict()
-        except WanError as error:
-            fail(error)
-        self._log.info("Copied the video from %s to %s", stored["uri"], uri)
-        record = self._record()
-        if record is not None:
-            self._keep(record.model_copy(update={"stored": landed}))
-        return landed
+            kind, reason, retryable = type(error), error.message, error.retryable
+        except Exception as error:  # noqa: BLE001 - whatever the storage raises
+            kind, reason, retryable = WanError, reason_of(error), True
+        return fail(kind(not_stored(task, target, reason), task_id=task.task_id, retryable=retryable))
 
     def _result(self, task: VideoTask, handle: TaskHandle | None) -> dict[str, Any]:
-        known = self._operator.known_of_request(self._context, self._operator.request_or_none(self._context))
+        request = self._operator.request_or_none(self._context)
+        known = self._operator.known_of_request(self._context, request)
         if handle is not None:
             known |= handle.to_dict()
-        return result_of(task, **known)
+        return result_of(self._hook.priced(task, request), **known)
 
     def _hand_on(self, result: dict[str, Any]) -> dict[str, Any]:
         self._show_link(result.get("video_url"))
@@ -376,3 +413,14 @@ class Execution:
 
     def _show_link(self, url: str | None) -> None:
         WanVideoLink().show(self._operator, self._context, url)
+
+
+def not_stored(task: VideoTask, target: str, reason: str) -> str:
+    """Say of a video that was made and could not be stored: that it exists, where, until when, and what to do."""
+    address = public_url(task.video_url) if task.video_url else "its vendor's content endpoint"
+    until = f"until {task.url_expires_at:%Y-%m-%d %H:%M} UTC" if task.url_expires_at else "for about a day"
+    return (
+        f"The video of task {task.task_id} was made and is paid, but could not be stored at {target}: {reason}. It is "
+        f"at {address} {until} (the link 'Generated video' has the full address). Mend the storage, then clear this "
+        "task: it adopts the video and pays nothing"
+    )

@@ -37,7 +37,7 @@ def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_wan.delivery.landing.back_off", lambda *_: 0.01)
 
 
-def account(vendor: str = "dashscope", base_url: str = "https://api.example.com", **given: Any) -> Account:
+def account(vendor: str = "dashscope", base_url: str = "http://127.0.0.1:9", **given: Any) -> Account:
     return Account(vendor=vendor, base_url=base_url, api_key=SecretStr(KEY), **({"timeout": 2.0} | given))
 
 

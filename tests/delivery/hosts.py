@@ -10,8 +10,17 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-VIDEO = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + bytes(range(256)) * 800
-"""What begins like an MP4, about 200 KB."""
+
+def box(kind: bytes, content: bytes = b"") -> bytes:
+    """A box of an MP4 file."""
+    return (8 + len(content)).to_bytes(4) + kind + content
+
+
+START = box(b"ftyp", b"isom\x00\x00\x02\x00isomiso2")
+VIDEO = START + box(b"moov", bytes(64)) + box(b"mdat", bytes(range(256)) * 800)
+"""The frame of an MP4, about 200 KB."""
+
+TINY = START + box(b"moov") + box(b"mdat")
 
 Behaviour = Callable[["Visitor"], None]
 
@@ -111,7 +120,7 @@ def html(visitor: Visitor) -> None:
 
 
 def tiny(visitor: Visitor) -> None:
-    visitor.whole(VIDEO[:40])
+    visitor.whole(TINY)
 
 
 def short(visitor: Visitor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import socket
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wan.client.errors import WanError, WanResponseError, WanTransportError
+from airflow_provider_wan.client.errors import WanError, WanRequestError, WanResponseError, WanTransportError
 from airflow_provider_wan.client.tasks import utc_now
-from airflow_provider_wan.delivery.landing import WanResultGone, copy_stored, is_alive, is_stored, land, target_of
+from airflow_provider_wan.delivery.download import Boxes, WanResultGone
+from airflow_provider_wan.delivery.landing import is_alive, land, land_once, target_of
+from airflow_provider_wan.delivery.storage import copy, is_stored, prove
 
 from . import hosts
 from .conftest import KEY, account, task
@@ -42,7 +45,7 @@ def test_every_way_to_send_a_video_lands_the_same_bytes(host: MakeHost, tmp_path
 
 
 def test_a_very_small_video_is_a_video(host: MakeHost, tmp_path: Path) -> None:
-    assert land(task(host(clip=hosts.tiny).url("clip")), target(tmp_path), account()).bytes == 40
+    assert land(task(host(clip=hosts.tiny).url("clip")), target(tmp_path), account()).bytes == len(hosts.TINY)
 
 
 def test_folders_are_made_where_there_are_folders(host: MakeHost, tmp_path: Path) -> None:
@@ -135,9 +138,87 @@ def test_an_expired_address_is_gone_at_once(host: MakeHost, tmp_path: Path, stat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_refusal_before_its_time_is_trouble_and_ridden_out(host: MakeHost, tmp_path: Path, status: int) -> None:
+    alive = {"url_expires_at": utc_now() + timedelta(hours=3)}
+    server = host(clip=hosts.after(2, hosts.answering(status)), dead=hosts.answering(status))
+    assert land(task(server.url("clip"), **alive), target(tmp_path), account()).sha256 == DIGEST
+    with pytest.raises(WanTransportError, match=f"HTTP {status}.*lives until") as caught:
+        land(task(server.url("dead"), **alive), target(tmp_path, "dead.mp4"), account())
+    assert caught.value.retryable
+
+
+def test_where_the_vendor_names_no_expiry_its_documented_life_counts(host: MakeHost, tmp_path: Path) -> None:
+    server = host(clip=hosts.after(1, hosts.answering(404)))
+    young = task(server.url("clip"), submitted_at=utc_now() - timedelta(hours=1))
+    assert land(young, target(tmp_path), account()).sha256 == DIGEST
+
+
 def test_a_task_without_an_address_is_gone(tmp_path: Path) -> None:
     with pytest.raises(WanResultGone, match="gave no video URL"):
         land(task(None), target(tmp_path), account())
+
+
+HALVES = [VIDEO[: len(VIDEO) // 2], VIDEO[: len(hosts.START) + 30], VIDEO[: len(hosts.START) + 72], hosts.START]
+"""Cut in the film, in its index, between the two, and after the first box."""
+
+
+@pytest.mark.parametrize("half", HALVES, ids=["film", "index", "between", "start"])
+@pytest.mark.parametrize("is_part", [False, True], ids=["200", "206"])
+def test_half_a_video_without_a_length_is_not_taken_for_whole(
+    host: MakeHost, tmp_path: Path, half: bytes, is_part: bool
+) -> None:
+    def cut(visitor: hosts.Visitor) -> None:
+        visitor.head(206 if is_part else 200, Connection="close")
+        visitor.wfile.write(half)
+        visitor.close_connection = True
+
+    server = host(clip=cut)
+    with pytest.raises(WanTransportError, match=r"cut off|in part"):
+        land(task(server.url("clip")), target(tmp_path), account())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content_range", "is_taken"),
+    [(f"bytes 0-{len(VIDEO) - 1}/{len(VIDEO)}", True), (f"bytes 0-{len(VIDEO) - 1}/999999", False), ("", False)],
+)
+def test_an_unasked_part_is_taken_only_if_it_is_all(
+    host: MakeHost, tmp_path: Path, content_range: str, is_taken: bool
+) -> None:
+    server = host(clip=lambda visitor: visitor.whole(VIDEO, 206, Content_Range=content_range))
+    if is_taken:
+        assert land(task(server.url("clip")), target(tmp_path), account()).sha256 == DIGEST
+        return
+    with pytest.raises(WanTransportError, match="in part"):
+        land(task(server.url("clip")), target(tmp_path), account())
+
+
+def test_a_length_that_a_cache_made_up_does_not_hide_the_cut(host: MakeHost, tmp_path: Path) -> None:
+    server = host(clip=lambda visitor: visitor.whole(HALVES[0]))
+    with pytest.raises(WanTransportError, match="its own boxes"):
+        land(task(server.url("clip")), target(tmp_path), account())
+
+
+@pytest.mark.parametrize("step", [1, 3, 7, 8, 9, 100])
+@pytest.mark.parametrize(
+    ("content", "is_complete"),
+    [
+        (VIDEO[:400], False),
+        (hosts.TINY, True),
+        (hosts.TINY + b"\0\0\0", False),
+        (hosts.TINY + b"\0\0\0\0", False),
+        (hosts.START + hosts.box(b"moov") + b"\0\0\0\1mdat" + (20).to_bytes(8) + b"film", True),
+        (hosts.START + hosts.box(b"moov") + b"\0\0\0\1mdat" + (21).to_bytes(8) + b"film", False),
+        (hosts.START + hosts.box(b"moov") + b"\0\0\0\0mdat" + b"to the end", True),
+        (hosts.START + b"\0\0\0\0mdat" + b"to the end", False),
+    ],
+)
+def test_boxes_are_walked_however_they_come(content: bytes, is_complete: bool, step: int) -> None:
+    boxes = Boxes()
+    for at in range(0, len(content), step):
+        boxes.feed(content[at : at + step])
+    assert boxes.are_complete is is_complete
 
 
 @pytest.mark.parametrize("behaviour", [hosts.endless, hosts.huge], ids=["endless", "announced"])
@@ -172,7 +253,7 @@ def test_a_kill_leaves_nothing_half_done(host: MakeHost, tmp_path: Path, monkeyp
     def die(*_: Any) -> None:
         raise Killed
 
-    monkeypatch.setattr("airflow_provider_wan.delivery.landing.move", die)
+    monkeypatch.setattr("airflow_provider_wan.delivery.storage.move", die)
     with pytest.raises(Killed):
         land(task(host(clip=hosts.whole).url("clip")), target(tmp_path), account())
     assert list(tmp_path.iterdir()) == []
@@ -219,6 +300,44 @@ def test_a_redirect_that_is_no_address_is_an_error_of_ours(host: MakeHost, tmp_p
     server = host(clip=hosts.leading_to("http://[broken"))
     with pytest.raises(WanTransportError):
         land(task(server.url("clip")), target(tmp_path), account())
+
+
+@pytest.fixture
+def outside(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A name that stands for this machine and does not look so."""
+    known = socket.getaddrinfo
+
+    def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        return known("127.0.0.1" if str(host).endswith(".example.com") else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return "videos.example.com"
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "intranet.example.com", "10.0.0.7"])
+def test_a_redirect_to_an_internal_host_is_neither_fetched_nor_quoted(
+    host: MakeHost, tmp_path: Path, outside: str, name: str
+) -> None:
+    inner = host(secret=lambda visitor: visitor.whole(b"the metadata of this machine"))
+    server = host(clip=hosts.leading_to(inner.url("secret", name)))
+    with pytest.raises(WanResponseError, match="internal host") as caught:
+        land(task(server.url("clip", outside)), target(tmp_path), account(base_url="https://api.example.com"))
+    assert inner.seen == []
+    assert name not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9/a.mp4", "http://169.254.169.254/a.mp4", "http://192.168.1.1/a.mp4"]
+)
+def test_an_internal_address_of_a_vendor_outside_is_not_asked(tmp_path: Path, url: str) -> None:
+    with pytest.raises(WanResponseError, match="internal host"):
+        land(task(url), target(tmp_path), account(base_url="https://api.example.com"))
+
+
+def test_a_machines_metadata_are_never_asked(tmp_path: Path) -> None:
+    with pytest.raises(WanResponseError, match="internal host"):
+        land(task("http://169.254.169.254/a.mp4"), target(tmp_path), account())
 
 
 def test_a_circle_of_redirects_ends(host: MakeHost, tmp_path: Path) -> None:
@@ -291,12 +410,26 @@ SOON, LONG_AGO = timedelta(hours=3), timedelta(hours=-3)
         (hosts.endless, SOON, True),
         (hosts.answering(403), LONG_AGO, False),
         (hosts.answering(403), None, False),
-        (hosts.answering(404), SOON, False),
+        (hosts.answering(404), SOON, True),
+        (hosts.answering(404), LONG_AGO, False),
+        (hosts.answering(410), SOON, False),
         (hosts.answering(403), SOON, True),
         (hosts.answering(500), LONG_AGO, True),
         (hosts.truncated, LONG_AGO, True),
     ],
-    ids=["fine", "past-its-time", "long", "expired", "refused", "deleted", "proxy-says-no", "in-trouble", "cut"],
+    ids=[
+        "fine",
+        "past-its-time",
+        "long",
+        "expired",
+        "refused",
+        "missing",
+        "missing-and-expired",
+        "deleted",
+        "proxy-says-no",
+        "in-trouble",
+        "cut",
+    ],
 )
 def test_a_paid_result_is_called_dead_only_on_proof(
     host: MakeHost, behaviour: Behaviour, lives: timedelta | None, expected: bool
@@ -327,10 +460,47 @@ def test_stored_means_there_and_as_long(host: MakeHost, tmp_path: Path) -> None:
 
 def test_a_stored_video_is_copied_whole(host: MakeHost, tmp_path: Path) -> None:
     landed = land(task(host(clip=hosts.whole).url("clip")), target(tmp_path), account()).to_dict()
-    copied = copy_stored(landed, target(tmp_path, "new/clip.mp4"))
+    copied = copy(landed, target(tmp_path, "new/clip.mp4"))
     assert (copied.bytes, copied.sha256) == (len(VIDEO), DIGEST)
     assert (tmp_path / "new/clip.mp4").read_bytes() == VIDEO
     (tmp_path / "clip.mp4").write_bytes(b"something else")
     with pytest.raises(WanResponseError, match="not the one"):
-        copy_stored(landed, target(tmp_path, "third.mp4"))
+        copy(landed, target(tmp_path, "third.mp4"))
     assert not (tmp_path / "third.mp4").exists()
+
+
+def test_what_is_stored_is_landed_once(host: MakeHost, tmp_path: Path) -> None:
+    server = host(clip=hosts.whole)
+    video = task(server.url("clip"))
+    landed = land_once(video, target(tmp_path), account(), None)
+    assert land_once(video, target(tmp_path), account(), landed) == landed
+    assert len(server.seen) == 1
+    copied = land_once(video, target(tmp_path, "b.mp4"), account(), landed)
+    assert (copied["uri"], copied["sha256"], len(server.seen)) == (target(tmp_path, "b.mp4"), DIGEST, 1)
+    (tmp_path / "clip.mp4").write_bytes(b"x" * len(VIDEO))
+    assert land_once(video, target(tmp_path, "c.mp4"), account(), landed)["sha256"] == DIGEST
+    assert len(server.seen) == 2
+
+
+# -- the proof of a place --------------------------------------------------------------------------------
+
+
+def test_a_place_is_proven_and_left_as_it_was(tmp_path: Path) -> None:
+    prove(target(tmp_path, "2026/clip.mp4"))
+    prove(f"file://{tmp_path}/2026/")
+    assert list((tmp_path / "2026").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("s4://bucket/clip.mp4", "s4"),
+        ("gs://bucket/clip.mp4", "gs://bucket"),
+        ("/dev/null/clip.mp4", "/dev/null"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused_for_good(uri: str, words: str) -> None:
+    with pytest.raises(WanRequestError, match="Nothing was submitted") as caught:
+        prove(uri)
+    assert words in str(caught.value)
+    assert not caught.value.retryable

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import av
 import pytest
 
-from airflow_provider_wan.client.errors import WanError, WanResponseError, WanTransportError
+from airflow_provider_wan.batch.manifest import write_manifest
+from airflow_provider_wan.client.errors import WanError, WanRequestError, WanResponseError, WanTransportError
 from airflow_provider_wan.client.requests import TextToVideoRequest
-from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask
+from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
 from airflow_provider_wan.client.transport.client import WanClient
-from airflow_provider_wan.delivery.landing import WanResultGone, copy_stored, is_alive, is_stored, land
+from airflow_provider_wan.delivery.download import WanResultGone
+from airflow_provider_wan.delivery.landing import is_alive, land
+from airflow_provider_wan.delivery.storage import copy, is_stored, prove
 from airflow_provider_wan.sandbox import Sandbox
 
 from . import hosts
@@ -72,6 +76,30 @@ def test_a_bucket_that_is_not_there_is_not_made(host: MakeHost, s3: Any) -> None
     assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["films"]
 
 
+def test_a_bucket_is_proven_before_anything_is_paid_and_never_made(s3: Any) -> None:
+    prove(URI)
+    prove("s3://my_s3@films/2026/")
+    assert objects(s3) == []
+    with pytest.raises(WanRequestError, match="flims"):
+        prove("s3://my_s3@flims/clip.mp4")
+    assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["films"]
+
+
+def test_a_storage_that_is_away_is_tried_again(s3: Any, away: str) -> None:
+    with pytest.raises(WanError, match="Nothing was submitted") as caught:
+        prove(f"s3://{away}@films/clip.mp4")
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize("name", ["manifest.jsonl", "deep/manifest.jsonl"])
+def test_the_bucket_of_a_manifest_is_not_made_either(s3: Any, name: str) -> None:
+    batch: Any = []
+    write_manifest(f"s3://my_s3@films/{name}", batch)
+    with pytest.raises(WanError, match="could not be written"):
+        write_manifest(f"s3://my_s3@flims/{name}", batch)
+    assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["films"]
+
+
 def test_whether_it_is_stored_is_asked_anew_each_time(host: MakeHost, s3: Any) -> None:
     landed = land(task(host(clip=hosts.whole).url("clip")), URI, account()).to_dict()
     assert is_stored(landed)
@@ -81,21 +109,27 @@ def test_whether_it_is_stored_is_asked_anew_each_time(host: MakeHost, s3: Any) -
     assert not is_stored(landed)
 
 
-def test_a_storage_that_is_away_is_not_a_lost_video(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A connection to a storage that does not answer."""
     monkeypatch.setenv(
         "AIRFLOW_CONN_AWAY",
         '{"conn_type": "aws", "login": "a", "password": "b", "extra": {"endpoint_url": "http://127.0.0.1:9", '
         '"config_kwargs": {"retries": {"max_attempts": 0}}}}',
     )
+    return "away"
+
+
+def test_a_storage_that_is_away_is_not_a_lost_video(s3: Any, away: str) -> None:
     with pytest.raises(Exception, match="Could not connect"):
         is_stored({"uri": "s3://away@films/clip.mp4", "bytes": 3})
 
 
 def test_from_one_bucket_to_another_store(host: MakeHost, s3: Any, tmp_path: Path) -> None:
     landed = land(task(host(clip=hosts.whole).url("clip")), URI, account()).to_dict()
-    copy_stored(landed, f"file://{tmp_path}/clip.mp4")
+    copy(landed, f"file://{tmp_path}/clip.mp4")
     assert (tmp_path / "clip.mp4").read_bytes() == VIDEO
-    copy_stored(landed, "s3://my_s3@films/other/")
+    copy(landed, "s3://my_s3@films/other/")
     assert "2026/clip.mp4" in objects(s3)
 
 
@@ -160,7 +194,9 @@ def test_the_sandboxes_faults(
 
 @pytest.mark.parametrize("vendor", ["dashscope", "powertokens"])
 def test_an_expired_result(sandbox: Sandbox, tmp_path: Path, vendor: str) -> None:
+    # A refusal is believed once the life of the address is over.
     video = finished(sandbox, vendor, "x [sandbox expire-url]")
+    video = video.model_copy(update={"url_expires_at": utc_now() - timedelta(minutes=1)})
     assert not is_alive(video, account(vendor, sandbox.url))
     with pytest.raises(WanResultGone):
         land(video, f"file://{tmp_path}/", account(vendor, sandbox.url))

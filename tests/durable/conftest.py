@@ -81,7 +81,7 @@ class Attempts:
         assert self.store is not None
         value = self.store.get(STATE_KEY)
         assert value is None or isinstance(value, dict)
-        return value
+        return None if value and value.get("forgotten") else value
 
     def change_record(self, **changes: Any) -> None:
         """Rewrite the record, as if it were of another time or worker."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wan.client.errors import WanAuthError, WanRequestError, WanSubmissionUnknown
+from airflow_provider_wan.client.errors import WanAuthError, WanRequestError, WanSubmissionUnknown, WanTaskFailed
 from airflow_provider_wan.client.requests import TextToVideoRequest
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
 from airflow_provider_wan.durable import STATE_KEY, LedgerError, Policies
@@ -67,13 +67,19 @@ def test_a_succeeded_task_is_used_and_not_paid_again(attempts: MakeAttempts, ven
 
 
 @every_vendor
-def test_a_dead_url_of_a_video_that_was_not_stored_is_paid_anew_and_said(
+def test_a_dead_url_of_a_video_that_was_not_stored_is_paid_anew_on_a_clear_only(
     attempts: MakeAttempts, vendor: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = attempts(vendor)
     first = run.obtain()
     run.over(first.handle)
-    again = run.obtain(is_alive=lambda task: False)
+    for _ in range(2):
+        with pytest.raises(WanTaskFailed, match="automatic retry does not pay for it again") as caught:
+            run.obtain(is_alive=lambda task: False)
+        assert not caught.value.retryable
+        assert caught.value.task_id == first.handle.task_id
+    assert run.created == 1
+    again = run.obtain(is_alive=lambda task: False, series="1")
     assert not again.is_adopted
     assert again.handle != first.handle
     assert run.created == 2
@@ -160,7 +166,10 @@ def test_a_task_older_than_a_day_is_gone_and_made_anew(attempts: MakeAttempts, v
     first = run.obtain()
     run.sandbox.change(first.handle.task_id, "expire")
     run.change_record(handle=run_handle(run.record, hours=25))
-    again = run.obtain()
+    with pytest.raises(WanTaskFailed, match="older than 24 h"):
+        run.obtain()
+    assert run.created == 1
+    again = run.obtain(series="1")
     assert not again.is_adopted
     assert run.created == 2
 
@@ -372,7 +381,7 @@ def test_the_record_holds_no_secret_no_prompt_and_no_media(attempts: MakeAttempt
     picture = "data:image/png;base64," + "QUJD" * 4000
     run = attempts(request=ImageToVideoRequest(prompt="a very private wish", first_frame=picture, strict=False))
     run.sandbox.configure(drop_next_answers=1)
-    run.obtain()
+    run.obtain(knows_all_others=True)
     run.obtain()
     assert run.store is not None
     assert len(run.store.history) >= 3

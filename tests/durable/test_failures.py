@@ -17,11 +17,11 @@ from airflow_provider_wan.client.errors import (
     WanTaskTimeout,
     WanTransportError,
 )
-from airflow_provider_wan.durable import Timing
+from airflow_provider_wan.durable import STATE_KEY, Timing
 from airflow_provider_wan.operators.wan import WanTextToVideoOperator
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.worker import video as execution
-from airflow_provider_wan.worker.failing import AirflowFailException
+from airflow_provider_wan.worker.failing import AirflowFailException  # type: ignore[attr-defined]
 from tests.driving import Driven, Instance
 
 from .conftest import KEY, VENDORS
@@ -42,7 +42,7 @@ def connections(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The product's waits, made short; the decisions stay."""
-    attempt = execution.Attempt
+    attempt = execution.Attempt  # type: ignore[attr-defined]
     timing = Timing(late=timedelta(0), look_again=0.02)
     monkeypatch.setattr(execution, "Attempt", lambda **given: attempt(**given, timing=timing))
     monkeypatch.setattr(execution, "THROTTLED_PAUSE", 0.05)
@@ -159,7 +159,7 @@ def test_a_vendor_that_cannot_be_reached_is_left_to_retries(
     with pytest.raises(WanTransportError, match="nothing was submitted"):
         run.run()
     assert isinstance(run.store, FakeStore)
-    assert run.store.rows == {}
+    assert json.loads(run.store.rows[STATE_KEY])["forgotten"]
 
 
 def test_a_store_that_is_away_is_left_to_retries(sandbox: Sandbox, make: MakeDriven) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -10,12 +12,14 @@ import pytest
 from airflow_provider_wan.client.errors import (
     WanAuthError,
     WanQuotaError,
-    WanRequestError,
     WanSubmissionUnknown,
     WanTransportError,
 )
+from airflow_provider_wan.client.requests import ImageToVideoRequest
 from airflow_provider_wan.client.tasks import utc_now
+from airflow_provider_wan.client.vendors.gccai import Gccai as GccaiVendor
 from airflow_provider_wan.durable import ComeBack, Obtained, Policies
+from airflow_provider_wan.durable.attempt import MOST_REPEATS
 
 from .conftest import Attempts, MakeAttempts
 
@@ -58,7 +62,7 @@ def test_an_outage_is_waited_out_with_the_same_key(attempts: MakeAttempts, troub
     lose(run)
     key = key_of(run)
     run.sandbox.configure(**trouble)
-    for _ in range(3):
+    for _ in range(2):
         assert isinstance(run.attempt().obtain(), ComeBack)
     assert key_of(run) == key
     run.sandbox.configure(outage=0, error_rates={})
@@ -97,15 +101,63 @@ def test_a_refusal_that_says_nothing_of_the_lost_sending_keeps_the_record(
     assert run.created == 1
 
 
-def test_a_refusal_of_the_request_itself_says_that_no_task_was_made(attempts: MakeAttempts) -> None:
+def test_a_refused_repeat_says_nothing_of_the_first_sending(attempts: MakeAttempts) -> None:
     run = attempts("gccai")
-    run.sandbox.configure(drop_before_rate=1)
-    run.attempt().obtain()
+    lose(run)
+    key = key_of(run)
     refusal = {"call": "submit", "status": 400, "code": "invalid_request", "message": "bad parameters"}
-    run.sandbox.configure(drop_before_rate=0, fail_next=[refusal])
-    with pytest.raises(WanRequestError):
+    run.sandbox.configure(fail_next=[refusal])
+    with pytest.raises(WanSubmissionUnknown, match="says nothing of the first sending"):
         run.obtain()
-    assert run.record is None
+    assert key_of(run) == key
+    run.obtain()
+    assert run.created == 1
+
+
+def test_a_host_that_ignores_the_key_makes_few_tasks(attempts: MakeAttempts, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = attempts("gccai")
+    build = GccaiVendor.submit_call
+    keyless = lambda self, request, account, key: build(self, request, account, uuid.uuid4().hex)  # noqa: E731
+    monkeypatch.setattr(GccaiVendor, "submit_call", keyless)
+    run.sandbox.configure(drop_next_answers=100)
+    for _ in range(3):
+        with pytest.raises(WanSubmissionUnknown, match="repeats with its idempotency key"):
+            run.obtain()
+    assert run.created == 1 + MOST_REPEATS
+
+
+def test_nothing_is_repeated_into_an_outage(attempts: MakeAttempts) -> None:
+    run = attempts("gccai")
+    lose(run)
+    before = run.posts()
+    run.sandbox.configure(outage=60)
+    for _ in range(10):
+        assert isinstance(run.attempt().obtain(), ComeBack)
+    run.sandbox.configure(outage=0)
+    assert run.posts() == before
+    run.obtain()
+    assert run.created == 1
+
+
+def signed(number: int) -> ImageToVideoRequest:
+    """The same picture, its address signed anew."""
+    url = (
+        f"https://bucket.example/fox.png?X-Amz-Signature={number}&X-Amz-Expires=900&X-Amz-Date=20261124T10000{number}Z"
+    )
+    return ImageToVideoRequest(prompt="it moves", first_frame=url)
+
+
+def test_a_media_address_that_is_signed_anew_is_repeated_as_it_was(attempts: MakeAttempts) -> None:
+    run = attempts("gccai", request=signed(1))
+    lose(run)
+    assert run.record is not None
+    assert "Signature" not in json.dumps(run.record)
+    assert "fox" not in json.dumps(run.record)
+    found = run.obtain(signed(2))
+    assert found.handle.task_id in str(run.sandbox.ledger()["created"])
+    assert run.created == 1
+    assert "sealed" not in run.record
+    assert run.obtain(signed(3)).is_adopted
 
 
 def test_a_refusal_of_the_key_says_nothing(attempts: MakeAttempts) -> None:
@@ -115,7 +167,7 @@ def test_a_refusal_of_the_key_says_nothing(attempts: MakeAttempts) -> None:
     key = key_of(run)
     message = "Idempotency-Key was already used with a different body"
     run.sandbox.configure(fail_next=[{"call": "submit", "status": 422, "message": message}])
-    with pytest.raises(WanRequestError):
+    with pytest.raises(WanSubmissionUnknown, match="says nothing of the first sending"):
         run.obtain()
     assert key_of(run) == key
 
@@ -212,8 +264,11 @@ def test_a_vendor_that_answers_is_not_in_trouble(attempts: MakeAttempts, status:
     assert run.created == 1
 
 
-@pytest.mark.parametrize("vendor", ["dashscope", "gccai"])
-def test_where_a_lost_answer_can_be_looked_up_nothing_is_asked_first(attempts: MakeAttempts, vendor: str) -> None:
+@pytest.mark.parametrize(("vendor", "calls"), [("dashscope", {"submit", "list"}), ("gccai", {"submit"})])
+def test_where_a_lost_answer_can_be_looked_up_no_more_than_the_clock_is_asked_first(
+    attempts: MakeAttempts, vendor: str, calls: set[str]
+) -> None:
     run = attempts(vendor)
     run.obtain()
-    assert set(run.sandbox.ledger()["requests"][vendor]) == {"submit"}
+    assert set(run.sandbox.ledger()["requests"][vendor]) == calls
+    assert run.posts() == 1

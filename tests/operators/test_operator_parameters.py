@@ -60,6 +60,8 @@ COMMON: dict[str, Any] = {
     "cancel_on_kill": True,
     "cancel_on_timeout": True,
     "store_to": None,
+    "max_cost": None,
+    "on_unknown_price": "fail",
 }
 REQUIRED = inspect.Parameter.empty
 OWN: dict[type[WanVideoOperator], dict[str, Any]] = {
@@ -152,7 +154,7 @@ def test_airflow_takes_the_operator_into_its_database(kind: type[WanVideoOperato
     try:
         from airflow.serialization.serialized_objects import DagSerialization as Serialization
     except ImportError:
-        from airflow.serialization.serialized_objects import SerializedDAG as Serialization
+        from airflow.serialization.serialized_objects import SerializedDAG as Serialization  # type: ignore[attr-defined]
     with DAG("films", schedule=None) as dag:
         make(kind)
     back = Serialization.from_dict(Serialization.to_dict(dag)).get_task("make")

@@ -63,6 +63,7 @@ WRONG: dict[str, list[Any]] = {
     "regenerate": ["perhaps"],
     "result": [{}, "t-1", None],
     "store_to": ["s3:/bucket/a.mp4", "://bucket/a.mp4", "s3://", "None", 7],
+    "ledger_path": ["s3:/bucket/ledger", "://bucket", "s3://", "None", 7],
     "strict": ["perhaps"],
     "timeout": [0, timedelta(0), timedelta(-1), "soon", None, float("inf")],
     "wait_for_completion": ["perhaps"],

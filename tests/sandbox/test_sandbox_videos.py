@@ -197,3 +197,17 @@ def test_freepik_lists_have_pages_and_results_two_forms(wire: Wire) -> None:
     wire.sandbox.configure(freepik_generated="objects")
     (result,) = wire.freepik.get(f"{path}/{ids[0]}").json()["data"]["generated"]
     assert result == {"url": url, "content_type": "video/mp4"}
+
+
+def test_result_addresses_may_lack_host_or_be_missing(wire: Wire) -> None:
+    wire.sandbox.configure(gccai_url="relative", powertokens_url="none", render="small")
+    answer = wire.http.post("/v1/videos/generations", json={"model": "wan2.7", "prompt": "x"})
+    task_id = answer.json()["data"][0]["task_id"]
+    other = made(wire, GATEWAY)
+    for each in (task_id, other):
+        wire.wait(each)
+    (url,) = wire.http.get(f"/v1/tasks/{task_id}").json()["data"]["result"]["videos"][0]["url"]
+    assert url.startswith("/files/")
+    assert wire.plain.get(url).content[4:8] == b"ftyp"
+    task = wire.http.get(f"{GATEWAY}/{other}").json()
+    assert (task["status"], task["metadata"]) == ("completed", {"url": ""})

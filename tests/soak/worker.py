@@ -19,7 +19,8 @@ from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, erro
 from airflow_provider_wan.client.requests import TextToVideoRequest
 from airflow_provider_wan.client.tasks import TaskStatus, VideoTask
 from airflow_provider_wan.client.transport.flows import Patience
-from airflow_provider_wan.delivery.landing import is_alive, is_stored, land
+from airflow_provider_wan.delivery.landing import is_alive, land
+from airflow_provider_wan.delivery.storage import is_stored
 from airflow_provider_wan.durable import Attempt, Clue, ComeBack, Ledger, PaidCall
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.triggers.wan import WanSearchTrigger, WanTaskTrigger

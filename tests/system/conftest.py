@@ -1,18 +1,27 @@
-"""One real Airflow and one sandbox for all system tests, mended between them."""
+"""One real Airflow on PostgreSQL and one sandbox for the system tests of a process, mended between them.
+
+Tests run in several processes are told apart by file: each half has an Airflow of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
-from harness import API_KEYS, QUICK, explain, wan_connection
-from runs import Run
 
 from airflow_provider_wan.sandbox import Sandbox
+from tools.databases import Postgres
 from tools.local_airflow import LocalAirflow
 from tools.own_folder import own_folder
 
+from .harness import API_KEYS, QUICK, explain, wan_connection
+from .runs import Run
+
+# The files of the second half; both take about as long.
+SECOND_HALF = frozenset(
+    {"test_examples.py", "test_harness.py", "test_modes.py", "test_smoke_sqlite.py", "test_triggerer.py"}
+)
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent.parent
 
@@ -21,8 +30,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.system)
-    # It looks through what all the others have left behind.
-    items.sort(key=lambda item: item.path == HERE / "test_no_key_left_behind.py")
+            second = item.path.name in SECOND_HALF or "[second half]" in item.name
+            item.add_marker(pytest.mark.xdist_group("second half" if second else "first half"))
+    # They take longest, so they begin; and these look through what all the others have left behind.
+    items.sort(key=lambda item: (HERE not in item.path.parents, item.path == HERE / "test_no_key_left_behind.py"))
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +52,7 @@ def shared_airflow(shared_sandbox: Sandbox) -> Iterator[LocalAirflow]:
     folders = [CHECKOUT / "dags_examples", HERE / "dags"]
     with own_folder(CHECKOUT / ".run", "system-tests") as home:
         env["AIRFLOW_VAR_WAN_STORE"] = f"file://{home}/store"
-        with LocalAirflow(home, folders, env=env) as airflow:
+        with LocalAirflow(home, folders, database=Postgres(), env=env) as airflow:
             yield airflow
 
 
@@ -94,7 +105,7 @@ def started(
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     airflow = getattr(item, "funcargs", {}).get("airflow")
     if report.when == "call" and report.failed and airflow is not None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from runs import ONE_VIDEO, Cost, Run
-
 from airflow_provider_wan.sandbox import Sandbox
 from tools.local_airflow import LocalAirflow
+
+from .runs import ONE_VIDEO, Cost, Run
 
 STARTED = {
     "waited for": ("case_handed_over", "[sandbox hold]", {}),

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs import ONE_VIDEO, Cost, Run
 
 from airflow_provider_wan.sandbox import Sandbox
 from tools.local_airflow import LocalAirflow
+
+from .runs import ONE_VIDEO, Cost, Run
 
 CRASHES = ("defer", "resume", "end")
 STARTED = {

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness import API_KEYS
 
 from airflow_provider_wan.sandbox import Sandbox
 from tools.airflow_rest import wait_until
 from tools.local_airflow import LocalAirflow
+
+from .harness import API_KEYS
 
 FOLDER = Path(__file__).resolve().parents[2] / "dags_examples"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from runs import ONE_VIDEO, Cost, Run
 
 from airflow_provider_wan.sandbox import Sandbox
 from tools.local_airflow import LocalAirflow
+
+from .runs import ONE_VIDEO, Cost, Run
 
 Started = Callable[[str], Run]
 

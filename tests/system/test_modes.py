@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import VENDORS
-from runs import Cost, Run
 
 from airflow_provider_wan.sandbox import Sandbox
 from tools.local_airflow import LocalAirflow
+
+from .harness import VENDORS
+from .runs import Cost, Run
 
 MODES = ("text_to_video", "image_to_video", "reference_to_video", "video_edit")
 STARTED = {vendor: ("case_modes", "a red kite", {"conn": f"wan_{vendor}"}) for vendor in VENDORS}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from harness import API_KEYS
-from runs import ONE_VIDEO, Cost, Run
 
 from tools.airflow_rest import wait_until
-from tools.local_airflow import LocalAirflow, columns_containing
+from tools.local_airflow import LocalAirflow
+
+from .harness import API_KEYS
+from .runs import ONE_VIDEO, Cost, Run
 
 Started = Callable[[str], Run]
 
@@ -35,9 +36,9 @@ def test_trigger_kwargs_hold_no_prompt_and_no_key_and_the_link_shows_while_defer
     run = started("cleared when deferred")
     run.wait("deferred")
     task_id = run.vendor_tasks()[0]["task_id"]
-    assert "trigger.kwargs" in columns_containing(airflow.database, task_id)
+    assert "trigger.kwargs" in airflow.database.columns_containing(task_id)
     for text in (run.mark, *API_KEYS.values()):
-        assert "trigger.kwargs" not in columns_containing(airflow.database, text)
+        assert "trigger.kwargs" not in airflow.database.columns_containing(text)
     assert run.record()["handle"]["task_id"] == task_id
     assert task_id in str(run.link())
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from harness import VENDORS
-from runs import ONE_VIDEO, Run
 
 from airflow_provider_wan.sandbox import Sandbox
 from tools.airflow_rest import wait_until
 from tools.local_airflow import LocalAirflow
+
+from .harness import VENDORS
+from .runs import ONE_VIDEO, Run
 
 
 @pytest.fixture

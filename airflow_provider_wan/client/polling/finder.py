@@ -12,11 +12,22 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeAlias
 
 from airflow_provider_wan.client.errors import WanError, WanResponseError
-from airflow_provider_wan.client.recovery.search import Catalogue, Clue, Open, Reading, Sought, judge
+from airflow_provider_wan.client.recovery.search import (
+    Catalogue,
+    Clue,
+    Open,
+    Reading,
+    ReadPage,
+    ReadTasks,
+    Sought,
+    judge,
+    read_list,
+)
 from airflow_provider_wan.client.schedule.asks import Ask, Page, Query
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage
@@ -28,6 +39,9 @@ NEWCOMERS = 0.25
 
 AT_ONCE = 100
 """Tasks that are put in line together: thousands in one turn of the loop would hold it up."""
+
+MOST_OWNED = 20_000
+"""Tasks of which it is known who waits, or waited, for them: about 3 MB."""
 
 TRIES = 4
 """One page or task in trouble must not cost the reading of all the others."""
@@ -45,9 +59,26 @@ class Finder:
     def __init__(self, ask: AskFor, catalogue: Catalogue) -> None:
         self._ask = ask
         self._catalogue = catalogue
+        self._owners: dict[str, str] = {}
         self._searches: list[_Search] = []
         self._task: asyncio.Task[None] | None = None
         self._newcomer = asyncio.Event()
+
+    def note_owner(self, task_id: str, owner: str) -> None:
+        """Take note of who waits for a task; its oldest notes are forgotten."""
+        if not owner:
+            return
+        self._owners[task_id] = owner
+        if len(self._owners) > MOST_OWNED:
+            del self._owners[next(iter(self._owners))]
+
+    def _without_others(self, sought: Sought, reading: Reading) -> Sought:
+        """Return the search without the tasks that others wait for, or waited for until they ended."""
+        if not sought.owner:
+            return sought
+        owners = self._owners
+        theirs = {row.task_id for row in reading.rows if owners.get(row.task_id, sought.owner) != sought.owner}
+        return replace(sought, not_ours=sought.not_ours | theirs) if theirs else sought
 
     async def find(self, sought: Sought, deadline: datetime, tell: Callable[[str], None] = lambda _: None) -> Clue:
         """Look until it is clear what became of a submission, or the deadline has passed.
@@ -96,26 +127,27 @@ class Finder:
         for search in searches:
             # One after the other: comparing takes a moment, and the loop has others to serve.
             await asyncio.sleep(0)
-            outcome = judge(search.sought, reading, self._catalogue)
+            outcome = judge(self._without_others(search.sought, reading), reading, self._catalogue)
             search.take(outcome)
             if isinstance(outcome, Open):
                 rest = min(rest, outcome.seconds or look_again)
         return rest
 
     async def _read(self, searches: list[_Search]) -> Reading:
-        """Read the pages, then the finished tasks of which nothing is known."""
-        reading = Reading(search.sought for search in searches)
-        for number in reading.pages():
-            reading.take(await self._page(number))
-        unread: dict[str, TaskHandle] = {}
-        for search in searches:
-            await asyncio.sleep(0)
-            for row in self._catalogue.unread(reading.possible(search.sought)):
-                unread[row.task_id] = search.sought.handle_of(row)
-        handles = list(unread.values())
-        for first in range(0, len(handles), AT_ONCE):
-            await asyncio.gather(*map(self._read_task, handles[first : first + AT_ONCE]))
-        return reading
+        """Carry one reading out: the pages, then the finished tasks of which nothing is known."""
+        steps = read_list([search.sought for search in searches], self._catalogue)
+        step = next(steps)
+        try:
+            while True:
+                page = await self._page(step.number) if isinstance(step, ReadPage) else None
+                if isinstance(step, ReadTasks):
+                    await asyncio.sleep(0)
+                    for first in range(0, len(step.handles), AT_ONCE):
+                        await asyncio.gather(*map(self._read_task, step.handles[first : first + AT_ONCE]))
+                step = steps.send(page)
+        except StopIteration as end:
+            reading: Reading = end.value
+            return reading
 
     async def _page(self, number: int) -> TaskPage:
         page = await self._ask_patiently(Page(TaskFilter(), number))

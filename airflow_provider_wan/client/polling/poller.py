@@ -87,6 +87,7 @@ class Poller:
         interval: float = 15.0,
         profile: str = "",
         on_change: Callable[[str], None] | None = None,
+        owner: str = "",
     ) -> Ending:
         """Wait until the task ends or the deadline passes; errors of the vendor are borne.
 
@@ -94,7 +95,9 @@ class Poller:
         :param interval: seconds between two looks at the task, and until the first one.
         :param profile: what tasks of the same kind share, to learn how long they take.
         :param on_change: called, in the caller's own context, with a sentence when the state changes.
+        :param owner: who waits: nobody else's search takes this task for its own.
         """
+        self._finder.note_owner(handle.task_id, owner)
         waiter = Waiter(handle, self._client.vendor, deadline, self._times)
         self._waiters[handle.task_id] = (*self._waiters.get(handle.task_id, ()), waiter)
         age = max(0.0, (utc_now() - handle.submitted_at).total_seconds())

@@ -6,7 +6,7 @@ Paying twice is worse than asking a person: whatever the list leaves open is tol
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -18,6 +18,9 @@ from airflow_provider_wan.client.vendors.base import TaskPage
 MOST_PAGES = 60
 MOST_KNOWN = 5000
 """Finished tasks whose traits are kept: about 2 MB."""
+
+DATE_GRAIN = timedelta(seconds=2)
+"""A vendor's clock is told in whole seconds, and servers write that down once a second."""
 
 NOT_BILLED = (TaskStatus.FAILED, TaskStatus.CANCELLED)
 
@@ -58,6 +61,8 @@ class Sought:
     :param until: after this moment no POST was begun: when its answer was lost, if known.
     :param request_id: the vendor's id of the exchange, when the broken answer carried it.
     :param not_ours: ids of tasks that are known to be others'.
+    :param clock_offset: seconds by which the vendor's clock was ahead of that by which the moments were told.
+    :param owner: names the task instance that looks, among those that wait for tasks.
     """
 
     mode: Mode
@@ -68,6 +73,23 @@ class Sought:
     request_id: str | None = None
     not_ours: frozenset[str] = frozenset()
     timing: Timing = field(default_factory=Timing)
+    clock_offset: float | None = None
+    owner: str = ""
+
+    @property
+    def offset(self) -> timedelta | None:
+        """How far the vendor's clock was ahead, when that is known."""
+        return None if self.clock_offset is None else timedelta(seconds=self.clock_offset)
+
+    def is_sure(self, read_at: datetime, served_at: datetime | None) -> bool:
+        """Whether a list that does not show the task proves that there is none.
+
+        :param read_at: when it was read, by the reader's clock.
+        :param served_at: the same, by the vendor's: what counts where that of the intent is known too.
+        """
+        if self.offset is not None and served_at is not None:
+            return served_at >= self.sure_from + self.offset
+        return read_at >= self.sure_from
 
     @property
     def sure_from(self) -> datetime:
@@ -96,6 +118,8 @@ class Sought:
             "request_id": self.request_id,
             "not_ours": sorted(self.not_ours),
             "timing": self.timing.to_seconds(),
+            "clock_offset": self.clock_offset,
+            "owner": self.owner,
         }
 
     @classmethod
@@ -110,6 +134,8 @@ class Sought:
             request_id=value["request_id"],
             not_ours=frozenset(value["not_ours"]),
             timing=Timing.of_seconds(value["timing"]),
+            clock_offset=value.get("clock_offset"),
+            owner=value.get("owner", ""),
         )
 
 
@@ -126,6 +152,9 @@ class Reading:
         """Comparing can take minutes; what the list proves, it proves for the moment at which it was read."""
         self.rows: list[VideoTask] = []
         self.next_page: int | None = 1
+        self.served_at: datetime | None = None
+        """``read_at``, by the vendor's clock."""
+        self._seen: set[str] = set()
         self._skew: timedelta | None = None
         self._is_sorted = True
         self._oldest: datetime | None = None
@@ -144,9 +173,13 @@ class Reading:
         """Take the next page."""
         if page.served_at is not None:
             self._skew = page.served_at - utc_now()
-        self.rows.extend(page.tasks)
+            self.served_at = self.served_at or page.served_at
+        # What others submit between two pages moves rows on to the next one, where they stand again.
+        rows = [row for row in page.tasks if row.task_id not in self._seen]
+        self._seen.update(row.task_id for row in rows)
+        self.rows.extend(rows)
         self.next_page = page.next_page
-        for row in page.tasks:
+        for row in rows:
             # An order that is not the expected one, or not told, lets no conclusion be drawn.
             is_in_order = row.submitted_at and (self._oldest is None or row.submitted_at <= self._oldest)
             self._is_sorted = self._is_sorted and bool(is_in_order)
@@ -163,9 +196,11 @@ class Reading:
 
     def _span(self, sought: Sought) -> tuple[datetime, datetime]:
         """Return between which moments, by the vendor's clock, the task must have been made."""
-        timing, skew = sought.timing, self._skew
-        margin = timing.unknown_clock_margin if skew is None else timing.clock_margin
-        off = skew or timedelta(0)
+        timing = sought.timing
+        # Our own clock says little of one by which another worker wrote the intent.
+        margin = timing.unknown_clock_margin if sought.offset is None else timing.clock_margin
+        off = self._skew or timedelta(0) if sought.offset is None else sought.offset
+        margin += DATE_GRAIN
         return sought.intent_at + off - margin, sought.until + off + margin + timing.late
 
     def possible(self, sought: Sought) -> list[VideoTask]:
@@ -185,6 +220,44 @@ class Reading:
         if not sought.request_id:
             return None
         return next((row for row in self.rows if row.request_id == sought.request_id), None)
+
+
+@dataclass(frozen=True)
+class ReadPage:
+    """Fetch a page of the task list, and send it."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class ReadTasks:
+    """Query these finished tasks, and note them in the catalogue; there may be none of them."""
+
+    handles: tuple[TaskHandle, ...]
+
+
+def read_list(
+    searches: list[Sought], catalogue: Catalogue, reading: Reading | None = None
+) -> Generator[ReadPage | ReadTasks, TaskPage | None, Reading]:
+    """Read the list for some searches: yields what to ask, is sent the pages, returns the reading.
+
+    Carried out by a worker, one ask after the other, and by the shared poller, many at once.
+
+    :param reading: of the list, where a recent one is good enough; then only tasks are asked for.
+    """
+    if reading is None:
+        reading = Reading(searches)
+        for number in reading.pages():
+            page = yield ReadPage(number)
+            if page is not None:
+                reading.take(page)
+    asked: set[str] = set()
+    for sought in searches:
+        rows = [row for row in catalogue.unread(reading.possible(sought)) if row.task_id not in asked]
+        asked.update(row.task_id for row in rows)
+        # Also when there are none: whoever carries it out has others to serve in between.
+        yield ReadTasks(tuple(map(sought.handle_of, rows)))
+    return reading
 
 
 def _is_model(known: str, model: str) -> bool:
@@ -221,6 +294,7 @@ class Clue:
 
     :param intent_at: of which submission.
     :param read_at: when the list was read that shows no other one.
+    :param served_at: the same moment, by the vendor's clock.
     :param rows: what is left after comparing traits; the prompts decide.
     :param is_named: the one row is that of the broken answer's request id.
     :param why: what was in the way when the time was over; then the rest says nothing.
@@ -231,11 +305,13 @@ class Clue:
     rows: tuple[VideoTask, ...] = ()
     is_named: bool = False
     why: str = ""
+    served_at: datetime | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return {
             "intent_at": self.intent_at.isoformat(),
+            "served_at": self.served_at.isoformat() if self.served_at else None,
             "read_at": self.read_at.isoformat(),
             "rows": [row.to_event() for row in self.rows],
             "is_named": self.is_named,
@@ -251,6 +327,7 @@ class Clue:
             rows=tuple(VideoTask.model_validate(row) for row in value["rows"]),
             is_named=value["is_named"],
             why=value["why"],
+            served_at=datetime.fromisoformat(value["served_at"]) if value.get("served_at") else None,
         )
 
 
@@ -289,15 +366,19 @@ def judge(sought: Sought, reading: Reading, catalogue: Catalogue) -> Clue | Open
     if unread:
         return Open("unread", f"{len(unread)} task(s) from the time of the lost submission are yet to be read", unread)
     alike = catalogue.alike(possible, sought)
-    if not alike and reading.read_at < sought.sure_from:
+    if not alike and not sought.is_sure(reading.read_at, reading.served_at):
         return Open(
             "late",
             "The task of the lost submission is not in the task list; it may appear a moment late",
-            seconds=seconds_to_sure(sought),
+            seconds=seconds_to_sure(sought, reading.read_at, reading.served_at),
         )
-    return Clue(sought.intent_at, reading.read_at, tuple(alike))
+    return Clue(sought.intent_at, reading.read_at, tuple(alike), served_at=reading.served_at)
 
 
-def seconds_to_sure(sought: Sought) -> float:
-    """Return the seconds until a list that does not show the task is a proof."""
-    return max(0.0, (sought.sure_from - utc_now()).total_seconds()) + min(1.0, sought.timing.look_again)
+def seconds_to_sure(sought: Sought, read_at: datetime, served_at: datetime | None) -> float:
+    """Return the seconds until a list that does not show the task is a proof; see :meth:`Sought.is_sure`."""
+    left = sought.sure_from - read_at
+    if sought.offset is not None and served_at is not None:
+        left = sought.sure_from + sought.offset - served_at
+    left -= utc_now() - read_at
+    return max(0.0, left.total_seconds()) + min(1.0, sought.timing.look_again)

@@ -6,7 +6,7 @@ import hashlib
 import unicodedata
 from collections.abc import Mapping
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from airflow_provider_wan.client.requests import TextToVideoRequest, VideoRequest, media_urls
 from airflow_provider_wan.client.tasks import Mode, TaskStatus, VideoTask
@@ -96,7 +96,16 @@ def likeness(task: VideoTask, request: VideoRequest) -> Likeness:
 
 def tells_all(request: VideoRequest) -> bool:
     """Whether a finished task tells everything of the request that its content depends on."""
-    return not media_urls(request) and not request.extra_body
+    untold = (media_urls(request), request.negative_prompt, request.seed is not None, _untold_extra(request.extra_body))
+    return not any(untold)
+
+
+def _untold_extra(extra: Mapping[str, Any]) -> list[str]:
+    """Return what of ``extra_body`` a finished task does not tell."""
+    told = {"input": {"prompt"}, "parameters": {"resolution", "ratio", "duration"}}
+    parts = [(name, item) for name, value in extra.items() if isinstance(value, Mapping) for item in value]
+    rest = [name for name, value in extra.items() if not isinstance(value, Mapping) and name != "model"]
+    return rest + [item for name, item in parts if item not in told.get(name, ())]
 
 
 def model_sent(request: VideoRequest, model: str) -> str:

@@ -141,8 +141,8 @@ class Flows:
                     request_id=request_id,
                 )
                 return Submitted(handle, *_beside(outcome))
-            last = verdict.error
             undecided += verdict.is_undecided
+            last = verdict.error
             # A lost answer may be settled by the same key only; a few repeats of that are useful.
             can_settle = self.vendor.has_idempotency_key and undecided < patience.tries
             may_repeat = can_settle if verdict.is_undecided else verdict.may_repeat

@@ -126,6 +126,10 @@ class Vendor(ABC):
         """Return the origin and path prefix of the API."""
         return f"https://{self.default_host}"
 
+    def region_of(self, account: Account) -> str | None:
+        """Return the region whose prices hold for an account, ``None`` where the vendor has no regions."""
+        return None
+
     def auth_headers(self, account: Account) -> dict[str, str]:
         """Return the headers that carry the key; added only for the account's own origin."""
         return {"Authorization": f"Bearer {account.api_key.get_secret_value()}"}
@@ -241,9 +245,9 @@ class Vendor(ABC):
         """Return the second call of an upload (if any) and the URL the vendor takes afterwards."""
         raise NotImplementedError(f"{self.title} takes no uploads")
 
-    def task_page(self, handle: TaskHandle, account: Account) -> str:
-        """Return an address that names the task; most vendors show it to API clients only."""
-        return account.base_url + self.task_call(handle).target
+    def task_page(self, handle: TaskHandle, account: Account) -> str | None:
+        """Return the address of a page on which a person sees the task, ``None`` where the vendor has none."""
+        return None
 
     def content_url(self, task: VideoTask, account: Account) -> str | None:
         """Return a result address on the API's own host that needs the key, where the vendor has one."""

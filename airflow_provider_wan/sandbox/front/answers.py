@@ -124,6 +124,21 @@ class Truncated(Response):
         await cut(scope, receive)
 
 
+def half(content: bytes, media_type: str) -> Response:
+    """Send half of the content without a length, and end as if that were all."""
+
+    async def flow() -> AsyncIterator[bytes]:
+        yield content[: len(content) // 2]
+
+    return StreamingResponse(flow(), media_type=media_type)
+
+
+def partial(content: bytes, media_type: str) -> Response:
+    """Send the first half as a 206 that nobody asked for."""
+    end = len(content) // 2
+    return Response(content[:end], 206, {"Content-Range": f"bytes 0-{end - 1}/{len(content)}"}, media_type)
+
+
 def endless(head: bytes, media_type: str) -> Response:
     """Stream ``head`` and then zeros for ever, without a length, at about 3 MB a second."""
 

@@ -9,6 +9,9 @@ from airflow_provider_wan.sandbox.settings import FailNext, Settings
 from airflow_provider_wan.sandbox.world.directives import Directives
 from airflow_provider_wan.sandbox.world.world import World
 
+# Settings that say for how many seconds, from the moment they are set, something is wrong.
+SPELLS = ("outage", "keys_refused", "results_refused")
+
 
 class Faults:
     """Draws the lots; one generator of its own, so that faults do not change how long generations take."""
@@ -22,17 +25,31 @@ class Faults:
         """Start the sequence of lots again and end an outage."""
         self._random = random.Random(self._settings.seed + 1)  # noqa: S311 - repeatable on purpose
         self._malformed = 0
-        self._outage_until = 0.0
-        self.start_outage(self._settings.outage)
+        self._until = dict.fromkeys(SPELLS, 0.0)
+        for name in SPELLS:
+            self.start(name)
 
-    def start_outage(self, seconds: float) -> None:
-        """Refuse every vendor call for so many seconds from now; 0 ends an outage."""
-        self._outage_until = self._world.now() + seconds
+    def start(self, name: str) -> None:
+        """Begin a spell of trouble (``SPELLS``), for as many seconds from now as its setting says; 0 ends it."""
+        self._until[name] = self._world.now() + getattr(self._settings, name)
 
     @property
     def outage(self) -> bool:
         """Whether nothing is served at the moment."""
-        return self._world.now() < self._outage_until
+        return self._lasts("outage")
+
+    @property
+    def keys_refused(self) -> bool:
+        """Whether no key is good at the moment."""
+        return self._lasts("keys_refused")
+
+    @property
+    def results_refused(self) -> int | None:
+        """Return the status with which the result host refuses everything at the moment, if it does."""
+        return self._settings.results_refused_status if self._lasts("results_refused") else None
+
+    def _lasts(self, name: str) -> bool:
+        return self._world.now() < self._until[name]
 
     def drop_before(self, kind: str) -> bool:
         """Whether to close the connection before the call has any effect."""

@@ -7,7 +7,7 @@ import json
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -15,9 +15,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_provider_wan.sandbox.front.answers import HangUp, Refusal, Reply, malformed
+from airflow_provider_wan.sandbox.front.echo import echo_key
 from airflow_provider_wan.sandbox.front.faults import Faults
 from airflow_provider_wan.sandbox.front.limits import SlidingSecond
-from airflow_provider_wan.sandbox.settings import Settings, fingerprint
+from airflow_provider_wan.sandbox.front.odd_answers import odd_answer
+from airflow_provider_wan.sandbox.settings import FailNext, Settings, fingerprint
 from airflow_provider_wan.sandbox.world.directives import BadDirective, Directives, parse
 from airflow_provider_wan.sandbox.world.tasks import Order, Task
 from airflow_provider_wan.sandbox.world.world import QueueFull, World
@@ -34,6 +36,8 @@ class ApiCall:
     billing_ok: bool
     body: bytes
     request_id: str
+    # Lives as long as the call does; what is kept is its fingerprint.
+    key: str = field(repr=False)
     # The task that a submission made, so that faults can lose its answer.
     made: Task | None = None
 
@@ -87,6 +91,10 @@ class VendorApi(ABC):
 
     def clear(self) -> None:  # noqa: B027 - most vendors remember nothing
         """Forget what the vendor remembers beside its tasks."""
+
+    def shown_time(self, at: float) -> float:
+        """Return a time by the vendor's clock, which may be wrong, in seconds since the epoch."""
+        return at + self.settings.clock_skew_seconds
 
     def submitted(self, call: ApiCall, order: Order, task_id: str) -> Task:
         """Take a validated order, under the prompt's own directives; raises ``Refusal``."""
@@ -145,17 +153,27 @@ class Gateway:
             if self.faults.drop_before(kind):
                 return HangUp(), "dropped-before"
             call = self._let_in(vendor, kind, request, body, request_id)
-            answer = self._ordered_error(vendor, kind, request_id)
+            ordered = self.faults.forced(kind, vendor.name)
+            answer = None if ordered and ordered.after else self._ordered_error(vendor, kind, call, ordered)
             if answer is None:
                 result = handler(call)
                 answer = await result if isinstance(result, Awaitable) else result
+                if ordered:
+                    answer = self._forced(vendor, call, ordered)
+        except _Odd as odd:
+            answer = odd_answer(odd.name, request, lambda refusal: vendor.refuse(refusal, request_id))
         except _Hang:
             return HangUp(), "dropped-before"
         except ClientDisconnect:
             return HangUp(), "abandoned"
         except Refusal as refusal:
             answer = vendor.refuse(self._with_retry_after(refusal), request_id)
-        return await self._spoil(vendor, kind, call, answer)
+        response, outcome = await self._spoil(vendor, kind, call, answer)
+        if kind == "list" and call is not None:
+            self._drift(vendor, call)
+        if self.settings.echo_keys and call is not None and not isinstance(response, HangUp):
+            echo_key(response, call.key, self.settings.echo_keys)
+        return response, outcome
 
     async def _body(self, request: Request) -> bytes:
         if int(request.headers.get("content-length") or 0) > BODY_LIMIT:
@@ -170,13 +188,17 @@ class Gateway:
         key = vendor.key_of(request)
         account = fingerprint(key)
         known = self.settings.api_keys
-        if (known and account not in known) or (not known and key.startswith(("sk-invalid", "sk-sp-"))):
+        if (
+            self.faults.keys_refused
+            or (known and account not in known)
+            or (not known and key.startswith(("sk-invalid", "sk-sp-")))
+        ):
             raise vendor.bad_key()
         if kind in ("query", "list", "cancel") and not self.limits.admit(
             (vendor.name, account, kind), self.settings.query_qps, self.world.now()
         ):
             raise throttled()
-        return ApiCall(request, account, not key.startswith("sk-arrears"), body, request_id)
+        return ApiCall(request, account, not key.startswith("sk-arrears"), body, request_id, key)
 
     def admit_submit(self, vendor: str, account: str, order: Order) -> None:
         """Check a submission's rate (per account and model, as the vendors count) and the prompt's own orders.
@@ -190,24 +212,43 @@ class Gateway:
         except BadDirective as error:
             raise Refusal(400, "InvalidParameter", str(error), field="prompt") from None
         occasion = (vendor, account, order.prompt)
+        if directives.answer_instead and self.world.first_time(("answer-instead", *occasion)):
+            raise _Odd(directives.answer_instead)
         if directives.drop_before and self.world.first_time(("drop-before", *occasion)):
             raise _Hang
         reject = directives.reject
         if reject and (reject.times is None or self.world.first_time(("reject", *occasion), reject.times)):
             raise Refusal(reject.status, reject.code, directives.message or "Refused as the prompt orders.")
 
-    def _ordered_error(self, vendor: VendorApi, kind: str, request_id: str) -> Reply | None:
+    def _ordered_error(self, vendor: VendorApi, kind: str, call: ApiCall, ordered: FailNext | None) -> Reply | None:
         """Return the error that the settings put in place of this call, if they do."""
-        forced = self.faults.forced(kind, vendor.name)
-        if forced is not None:
-            if forced.body is not None:
-                return Reply(forced.status, forced.body, dict(forced.headers))
-            refusal = Refusal(forced.status, forced.code, forced.message or "Ordered failure.", headers=forced.headers)
-            return vendor.refuse(self._with_retry_after(refusal), request_id)
+        if ordered is not None:
+            return self._forced(vendor, call, ordered)
         status = self.faults.error(kind)
         if status is None:
             return None
-        return vendor.refuse(self._with_retry_after(Refusal(status, None, "Injected failure.")), request_id)
+        return vendor.refuse(self._with_retry_after(Refusal(status, None, "Injected failure.")), call.request_id)
+
+    def _forced(self, vendor: VendorApi, call: ApiCall, ordered: FailNext) -> Reply:
+        if ordered.answer is not None:
+            return self._odd(vendor, call, ordered.answer)
+        status = ordered.status or 500
+        if ordered.body is not None:
+            return Reply(status, ordered.body, dict(ordered.headers))
+        refusal = Refusal(status, ordered.code, ordered.message or "Ordered failure.", headers=ordered.headers)
+        return vendor.refuse(self._with_retry_after(refusal), call.request_id)
+
+    def _odd(self, vendor: VendorApi, call: ApiCall, name: str) -> Reply:
+        return odd_answer(name, call.request, lambda refusal: vendor.refuse(refusal, call.request_id))
+
+    def _drift(self, vendor: VendorApi, call: ApiCall) -> None:
+        """Let somebody else with the same account submit, so that the next page of a list begins elsewhere."""
+        newest = self.world.newest(vendor.name, call.account)
+        if newest is None:
+            return
+        order = replace(newest.order, prompt="[sandbox hold] somebody else's", foreign=True)
+        for _ in range(self.settings.list_drift):
+            self.world.create(vendor.name, call.account, order, str(uuid.uuid4()), str(uuid.uuid4()))
 
     async def _spoil(self, vendor: VendorApi, kind: str, call: ApiCall | None, answer: Reply) -> tuple[Response, str]:
         """Delay, lose or break an answer that is ready."""
@@ -220,6 +261,9 @@ class Gateway:
             if self.faults.drop_answer(first, directives):
                 return HangUp(), "dropped"
             status = self.faults.error_after_create(first, directives)
+            if directives.answer_after and first:
+                answer = self._odd(vendor, call, directives.answer_after)
+                return answer.response(), str(answer.status)
             if status is not None:
                 refusal = Refusal(status, None, "Internal error after the task was made.")
                 return vendor.refuse(refusal, call.request_id).response(), str(status)
@@ -238,6 +282,14 @@ class Gateway:
         if refusal.status == 429 and seconds is not None:
             refusal.headers.setdefault("Retry-After", f"{seconds:g}")
         return refusal
+
+
+class _Odd(Exception):
+    """The prompt orders an odd answer before anything is made."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
 
 
 class _Hang(Exception):

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from airflow_provider_wan.sandbox.front.answers import HTML, HangUp, Truncated, endless, oss_error
+from airflow_provider_wan.sandbox.front.answers import HTML, HangUp, Truncated, endless, half, oss_error, partial
 from airflow_provider_wan.sandbox.front.gateway import Gateway
 from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.video.renderer import Renderer
@@ -43,10 +43,10 @@ class ResultHost:
         return int((task.ended or task.created) + self._world.settings.expire_after)
 
     def url(self, task: Task, base: str | None = None) -> str:
-        """Return the signed URL of a finished task's video."""
+        """Return the signed URL of a finished task's video; an empty ``base`` leaves the host out."""
         expires = self.expires(task)
         signature = quote(self._sign(task.id, str(expires)), safe="")
-        base = base or self._gateway.base_url()
+        base = self._gateway.base_url() if base is None else base
         return f"{base}/files/{task.id}.mp4?Expires={expires}&OSSAccessKeyId=LTAI-SANDBOX&Signature={signature}"
 
     async def serve(self, request: Request, task: Task) -> tuple[Response, str]:
@@ -58,6 +58,10 @@ class ResultHost:
             return Truncated(path.read_bytes(), "video/mp4"), "truncated"
         if self._spoiled(task, "endless_download", "endless_downloads"):
             return endless(path.read_bytes(), "video/mp4"), "endless"
+        if self._spoiled(task, "half_download", "half_downloads"):
+            return half(path.read_bytes(), "video/mp4"), "half"
+        if self._spoiled(task, "partial_download", "partial_downloads"):
+            return partial(path.read_bytes(), "video/mp4"), "206"
         response = FileResponse(path, media_type="video/mp4", headers={"x-oss-object-type": "Normal"})
         return response, "206" if "range" in request.headers else "200"
 
@@ -70,6 +74,10 @@ class ResultHost:
     async def _checked(self, request: Request, task: Task | None) -> tuple[Response, str]:
         if self._gateway.faults.outage:
             return HangUp(reset=True), "outage"
+        refused = self._gateway.faults.results_refused
+        if refused is not None:
+            code = "AccessDenied" if refused == 403 else "NoSuchKey"
+            return oss_error(code, "Refused for a while, as the settings say.", refused), str(refused)
         if "authorization" in request.headers or any("api-key" in name for name in request.headers):
             # OSS takes a signed URL or a signed header, not both; a vendor's key has no business here at all.
             return oss_error("AccessDenied", "Only one authentication mechanism is allowed.", 403), "403"
@@ -87,7 +95,8 @@ class ResultHost:
             return oss_error("InternalError", "Please contact the server administrator.", status), str(status)
         forced = self._gateway.faults.forced("download", task.vendor)
         if forced is not None:
-            return oss_error(forced.code or "InternalError", "Ordered failure.", forced.status), str(forced.status)
+            status = forced.status or 500
+            return oss_error(forced.code or "InternalError", "Ordered failure.", status), str(status)
         return await self.serve(request, task)
 
     def _spoiled(self, task: Task, directive: str, setting: str) -> bool:

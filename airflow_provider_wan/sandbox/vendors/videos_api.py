@@ -152,6 +152,8 @@ class VideosApi(VendorApi):
             return HangUp(reset=True), "outage"
         try:
             account = fingerprint(self.key_of(request))
+            if faults.keys_refused:
+                raise self.bad_key()
             task = self.world.find(self.name, account, request.path_params["task_id"])
             if task is None:
                 raise self.no_such_task()

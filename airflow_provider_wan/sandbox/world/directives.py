@@ -8,7 +8,11 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
+from typing import get_args
 
+from airflow_provider_wan.sandbox.settings import OddAnswer
+
+ODD_ANSWERS: tuple[str, ...] = get_args(OddAnswer)
 _MARK = re.compile(r"\[sandbox\s+([^\]]*)\]")
 
 
@@ -39,6 +43,10 @@ class Directives:
     endless_download: int = 0
     cancel_delay: float | None = None
     expire_url: bool = False
+    half_download: int = 0
+    partial_download: int = 0
+    answer_after: str | None = None
+    answer_instead: str | None = None
 
 
 _NOTHING = Directives()
@@ -59,6 +67,10 @@ NAMES = frozenset(
         "endless-download",
         "cancel-delay",
         "expire-url",
+        "half-download",
+        "partial-download",
+        "answer-after",
+        "answer-instead",
     )
 )
 
@@ -100,6 +112,11 @@ def _read(words: dict[str, str]) -> Directives:
     def number(name: str) -> float | None:
         return float(words[name]) if name in words else None
 
+    def odd(name: str) -> str | None:
+        if name in words and words[name] not in ODD_ANSWERS:
+            raise ValueError(f"{name} is one of {', '.join(ODD_ANSWERS)}")
+        return words.get(name)
+
     reject = None
     if "reject" in words:
         status, _, code = words["reject"].partition(":")
@@ -119,4 +136,8 @@ def _read(words: dict[str, str]) -> Directives:
         endless_download=count("endless-download"),
         cancel_delay=number("cancel-delay"),
         expire_url="expire-url" in words,
+        half_download=count("half-download"),
+        partial_download=count("partial-download"),
+        answer_after=odd("answer-after"),
+        answer_instead=odd("answer-instead"),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 BEIJING, SINGAPORE = "cn-beijing", "ap-southeast-1"
 
@@ -64,6 +65,7 @@ ROWS = (
 )
 
 
+@lru_cache(maxsize=1024)
 def price_of(vendor: str, region: str, model: str, tier: str, *, silent: bool = False) -> Price | None:
     """Return the price of a second, ``None`` where no source names one."""
     for row in ROWS:

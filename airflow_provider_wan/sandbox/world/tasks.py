@@ -46,6 +46,8 @@ class Order:
     failure: TaskFailure | None = None
     # Set where the vendor takes the body and finds right after, without a turn, what is wrong with it.
     rejected: str | None = None
+    # Submitted by somebody else with the same account; in no ledger.
+    foreign: bool = False
     webhook_url: str | None = None
     body: dict[str, Any] = field(default_factory=dict)
     unknown_fields: tuple[str, ...] = ()

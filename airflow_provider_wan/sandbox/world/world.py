@@ -137,6 +137,11 @@ class World:
         fitting.reverse()
         return len(fitting), fitting[skip : skip + take]
 
+    def newest(self, vendor: str, account: str) -> Task | None:
+        """Return the account's newest task."""
+        tasks = self._by_account[vendor, account]
+        return tasks[-1] if tasks else None
+
     def first_time(self, key: Hashable, times: int = 1) -> bool:
         """Tell whether this is among the first ``times`` occasions of ``key``, and count it."""
         self.occasions[key] += 1
@@ -149,12 +154,12 @@ class World:
     def report(self) -> dict[str, Any]:
         """Return the ledger as it stands now."""
         self.refresh_all()
-        return self.billing.report(self.tasks.values())
+        return self.billing.report(task for task in self.tasks.values() if not task.order.foreign)
 
     def all_tasks(self) -> Iterator[Task]:
-        """Iterate over every account's tasks, oldest first, as they stand now."""
+        """Iterate over every account's tasks, oldest first, as they stand now; without those of strangers."""
         self.refresh_all()
-        return iter(self.tasks.values())
+        return (task for task in self.tasks.values() if not task.order.foreign)
 
     # Changing from outside ---------------------------------------------------------------------------------
 

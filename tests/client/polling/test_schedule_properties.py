@@ -222,9 +222,7 @@ class Polling(RuleBasedStateMachine):
 
 
 TestPolling = Polling.TestCase
-TestPolling.settings = settings(
-    max_examples=50, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestPolling.settings = settings(stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @given(
@@ -237,7 +235,7 @@ TestPolling.settings = settings(
     rate=st.sampled_from([1.0, 8.0]),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=max(5, settings.default.max_examples // 5), deadline=None)
 def test_no_waiter_goes_without_an_answer_of_its_own_for_longer_than_patience(
     longest_run: float, interval: float, rate: float, tasks: int, **world: Any
 ) -> None:

@@ -13,6 +13,7 @@ from .fake_vendor import Fate, World
 from .simulation import Report, Simulation, simulate
 
 INTERVAL = 15.0
+LARGE = pytest.param(1000, 25, marks=pytest.mark.thorough)
 BURST = {"submits_per_second": 4.0}
 UNLISTED: dict[str, Any] = {"has_list": False, "tells_times": False, "rate": 8.0}
 
@@ -29,7 +30,7 @@ def altered(change: Callable[[list[Fate]], None], **settings: Any) -> Report:
 
 
 @pytest.mark.parametrize("what", [{}, BURST], ids=["at once", "burst"])
-@pytest.mark.parametrize(("count", "limit"), [(100, 25), (100, 5), (300, 25), (300, 5), (1000, 25)])
+@pytest.mark.parametrize(("count", "limit"), [(100, 25), (100, 5), (300, 25), (300, 5), LARGE])
 def test_queue_costs_no_more_than_running_at_once(count: int, limit: int, what: dict[str, Any]) -> None:
     # At a plain interval the last of these are looked at hundreds of times.
     report = simulate(tasks=count, running_limit=limit, **what, **UNLISTED)
@@ -46,7 +47,7 @@ def test_one_that_is_queued_speaks_for_those_behind_it() -> None:
 
 
 @pytest.mark.parametrize("order", ["any", "last in"])
-@pytest.mark.parametrize("count", [100, 300])
+@pytest.mark.parametrize("count", [100, pytest.param(300, marks=pytest.mark.thorough)])
 def test_nobody_speaks_for_others_where_there_is_no_order(order: str, count: int) -> None:
     report = simulate(tasks=count, running_limit=5, order=order, **UNLISTED)
     assert is_sound(report)
@@ -103,7 +104,7 @@ def test_queue_that_empties_at_once_is_noticed_from_its_front() -> None:
     assert max(report.late) <= 60.0 + 4 * INTERVAL + 300 / UNLISTED["rate"]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in (1, 2))])
 def test_queue_that_is_gone_is_not_believed_in_for_long(seed: int) -> None:
     def vanish(fates: list[Fate]) -> None:
         for number, fate in enumerate(fates):

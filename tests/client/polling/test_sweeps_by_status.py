@@ -80,6 +80,7 @@ def test_a_task_without_a_video_is_found_as_soon(end: TaskStatus) -> None:
     assert simulation.report.endings[fate.task_id].status == end
 
 
+@pytest.mark.thorough
 def test_new_tasks_are_looked_for_in_the_list_at_once() -> None:
     # The older ones have long been listed; a task that is not in the list at all must not wait for the next full sweep.
     world = World(tasks=1800, submits_per_second=3.0, run=(1200.0, 1800.0))
@@ -117,6 +118,7 @@ def test_a_page_that_fails_is_asked_for_again_at_once() -> None:
     assert {status for at, status in vendor.pages if 257.0 <= at < 257.0 + INTERVAL} == set(ENDS)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("answer", ["ignored", "refused"])
 def test_a_vendor_that_takes_no_status_gets_full_sweeps(answer: str) -> None:
     vendor, report = run(status_is=answer, **LONG)
@@ -130,6 +132,7 @@ def test_a_vendor_that_takes_no_status_gets_full_sweeps(answer: str) -> None:
     assert max(in_a_row) <= 3  # then a full sweep comes first
 
 
+@pytest.mark.thorough
 def test_a_queue_is_swept_in_full() -> None:
     # Who has not begun need not be looked for, and only a full sweep shows it.
     vendor, _ = run(until=600.0, tasks=2500, running_limit=50, submits_per_second=20.0)
@@ -139,5 +142,5 @@ def test_a_queue_is_swept_in_full() -> None:
 
 
 def test_a_short_list_is_swept_in_full() -> None:
-    vendor, _ = run(tasks=300, run=(600.0, 900.0))
+    vendor, _ = run(until=300.0, tasks=300, run=(600.0, 900.0))
     assert {status for _, status in vendor.pages} == {None}

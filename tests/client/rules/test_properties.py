@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wan.client.account import Account
@@ -31,18 +30,10 @@ from airflow_provider_wan.sandbox.world.tasks import Order
 from airflow_provider_wan.sandbox.world.world import World
 from tests.client.support import VENDORS, account, drive_flow, drive_submit, handle, make
 
-EXAMPLES = float(os.environ.get("WAN_TEST_EXAMPLES", "1"))
-"""Multiplies the examples of each property; above 1 they are drawn anew each time."""
-
 
 def many(examples: int) -> settings:
-    return settings(
-        max_examples=int(examples * EXAMPLES),
-        derandomize=EXAMPLES <= 1,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-        database=None,
-    )
+    """So many examples in a thorough run, a tenth of them in a quick one."""
+    return settings(max_examples=examples * settings.default.max_examples // 250)
 
 
 # -- requests -------------------------------------------------------------------------------------------------

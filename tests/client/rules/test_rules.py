@@ -57,7 +57,7 @@ def test_values_of_templates_are_understood() -> None:
     assert (request.duration, request.seed, request.watermark) == (7, 0, False)
     assert (request.resolution, request.ratio, request.negative_prompt) == ("720P", None, None)
     request = make(R2V, reference_images=f'["{IMAGE}", {{"url": "{IMAGE}", "voice": " "}}]')
-    assert [(item.url, item.voice) for item in request.reference_images] == [(IMAGE, None), (IMAGE, None)]
+    assert [(item.url, item.voice) for item in request.reference_images] == [(IMAGE, None), (IMAGE, None)]  # type: ignore[attr-defined]
 
 
 # -- lengths, numbers and choices -----------------------------------------------------------------------------

@@ -54,19 +54,6 @@ def failing() -> None:
     fail()
 
 
-@dag(dag_id="harness_writing")
-def writing() -> None:
-    """A task that writes to the database, by way of the API server, without a pause."""
-
-    @task(retries=0)
-    def write(ti) -> None:  # type: ignore[no-untyped-def]
-        for number in range(100):
-            ti.xcom_push("number", number)
-
-    write()
-
-
 deferred()
 running()
-writing()
 failing()

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import Violation
@@ -139,6 +140,15 @@ class DashScope(Vendor):
         if region not in SHARED_HOSTS:
             raise ValueError(f"region {region} has no shared host: set workspace_id in the connection's extra")
         return f"https://{SHARED_HOSTS[region]}"
+
+    def region_of(self, account: Account) -> str | None:
+        """Return the region of the account's host, else the one the connection names (a proxy tells none)."""
+        host = urlsplit(account.base_url).hostname or ""
+        own = re.fullmatch(r"[^.]+\.([a-z0-9-]+)\.maas\.aliyuncs\.com", host)
+        if own and own[1] in REGIONS:
+            return own[1]
+        by_host = {shared: region for region, shared in SHARED_HOSTS.items()}
+        return by_host.get(host) or account.region or DEFAULT_REGION
 
     def auth_headers(self, account: Account) -> dict[str, str]:
         """Return the bearer key and, when configured, the workspace."""

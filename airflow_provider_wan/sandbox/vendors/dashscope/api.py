@@ -147,7 +147,7 @@ class DashScopeApi(VendorApi):
         return timezone(timedelta(hours=self.settings.utc_offset_hours))
 
     def _local(self, at: float) -> str:
-        return datetime.fromtimestamp(at, self._zone()).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        return datetime.fromtimestamp(self.shown_time(at), self._zone()).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
     def _list(self, call: ApiCall) -> Reply:
         query = call.request.query_params
@@ -188,7 +188,7 @@ class DashScopeApi(VendorApi):
             "api_key_id": task.account,
             "caller_parent_id": "1000000000000000",
             "caller_uid": "1000000000000000",
-            "gmt_create": int(task.created * 1000),
+            "gmt_create": int(self.shown_time(task.created) * 1000),
             "model_name": task.order.model,
             "region": "sandbox",
             "request_id": task.request_id,
@@ -197,9 +197,9 @@ class DashScopeApi(VendorApi):
             "user_api_unique_key": f"apikey:v1:aigc:video-generation:video-synthesis:{task.order.model}",
         }
         if task.started is not None:
-            row["start_time"] = int(task.started * 1000)
+            row["start_time"] = int(self.shown_time(task.started) * 1000)
         if task.ended is not None:
-            row["end_time"] = int(task.ended * 1000)
+            row["end_time"] = int(self.shown_time(task.ended) * 1000)
         return row
 
     def _window(self, start: str | None, end: str | None) -> tuple[float, float]:
@@ -220,7 +220,7 @@ class DashScopeApi(VendorApi):
         if not text:
             return None
         try:
-            return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=self._zone()).timestamp()
+            return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=self._zone()).timestamp() - self.shown_time(0)
         except ValueError:
             raise Refusal(400, "InvalidParameter", f"{name} must look like 20260420153000.") from None
 

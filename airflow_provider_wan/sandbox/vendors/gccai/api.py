@@ -115,6 +115,8 @@ class GccaiApi(VendorApi):
                 400, None, "Idempotency-Key must be 1 to 191 visible ASCII characters", field="Idempotency-Key"
             )
         digest = hashlib.sha256(call.body).hexdigest()
+        if self.settings.gccai_ignores_idempotency_keys:
+            key = None
         known = self._replays.get((call.account, key)) if key else None
         if known is not None:
             if known[1] != digest:
@@ -147,14 +149,19 @@ class GccaiApi(VendorApi):
             "id": task.id,
             "status": self.status_word(WORDS[task.status], over=task.over),
             "progress": task.progress(self.world.now()),
-            "created": int(task.created),
+            "created": int(self.shown_time(task.created)),
             "estimated_time": math.ceil(self.settings.generation_seconds[1]),
         }
         if task.ended is not None:
-            data["completed"] = int(task.ended)
+            data["completed"] = int(self.shown_time(task.ended))
             data["actual_time"] = math.ceil(task.ended - task.created)
         if task.status is Status.SUCCEEDED:
-            video = {"url": [self._result_host.url(task)], "expires_at": self._result_host.expires(task)}
+            # Some clients have met addresses without a host.
+            base = "" if self.settings.gccai_url == "relative" else self.gateway.base_url()
+            video = {
+                "url": [self._result_host.url(task, base)],
+                "expires_at": int(self.shown_time(self._result_host.expires(task))),
+            }
             data |= {"result": {"videos": [video]}, "cost": self._cost(task)}
             data["credits_cost"] = round(data["cost"] * CREDITS_PER_DOLLAR, 6)
         if task.status is Status.FAILED and task.failure is not None:

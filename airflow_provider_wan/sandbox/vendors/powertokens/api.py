@@ -90,12 +90,19 @@ class PowerTokensApi(VideosApi):
             word = "NOT_START"
         body = self._base(task, word, task.progress(self.world.now()))
         if task.ended is not None:
-            body["finished_at" if self._is_new_api else "completed_at"] = int(task.ended)
+            body["finished_at" if self._is_new_api else "completed_at"] = int(self.shown_time(task.ended))
         if task.status is Status.SUCCEEDED:
-            content = f"{self.gateway.base_url()}/v1/videos/{task.id}/content"
-            is_file = self.settings.powertokens_url == "file"
-            body["metadata"] = {"url": self.result_host.url(task) if is_file else content}
+            body["metadata"] = {"url": self._url(task)}
         return body | self._failure(task)
+
+    def _url(self, task: Task) -> str:
+        match self.settings.powertokens_url:
+            case "file":
+                return self.result_host.url(task)
+            case "none":
+                return ""
+            case _:
+                return f"{self.gateway.base_url()}/v1/videos/{task.id}/content"
 
     def _failure(self, task: Task) -> dict[str, Any]:
         if task.status is Status.CANCELED:
@@ -120,7 +127,7 @@ class PowerTokensApi(VideosApi):
             "model": task.order.model,
             "status": word,
             "progress": progress,
-            "created_at": int(task.created),
+            "created_at": int(self.shown_time(task.created)),
             "seconds": f"{task.order.seconds:g}",
             "size": task.order.tier,
         }

@@ -1,0 +1,1 @@
+"""Real Airflow processes against the sandbox: what only a scheduler, workers and a triggerer can show."""

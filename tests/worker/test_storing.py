@@ -1,0 +1,92 @@
+"""A place for the video is proven before it is paid for; a video that cannot be stored is not lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.operators.wan import WanTextToVideoOperator
+from airflow_provider_wan.sandbox import Sandbox
+from airflow_provider_wan.transfers.wan_to_object_storage import WanVideoToObjectStorageOperator
+from tests.driving import Driven
+
+QUICK: dict[str, Any] = {"task_id": "make", "prompt": "A boat", "poll_interval": 0.1, "timeout": 30}
+
+
+def making(**given: Any) -> Driven:
+    return Driven(lambda: WanTextToVideoOperator(**(QUICK | {"resolution": "720P"} | given)))
+
+
+@pytest.mark.parametrize("is_deferrable", [True, False])
+@pytest.mark.parametrize(
+    "place", ["s4://bucket/clip.mp4", "gs://bucket/clip.mp4", "/dev/null/clip.mp4", "{{ none }}", "{{ 's3:/b/c' }}"]
+)
+def test_a_place_that_cannot_be_is_refused_before_anything_is_paid(
+    sandbox: Sandbox, place: str, is_deferrable: bool
+) -> None:
+    """Unknown scheme, missing file-system package, folder that cannot be written to, templates of nothing."""
+    run = making(store_to=place, deferrable=is_deferrable)
+    with pytest.raises(AirflowFailException, match="store_to"):
+        run.run()
+    assert sandbox.ledger()["created"] == []
+    assert run.store is not None
+    assert run.store.rows == {}
+
+
+def test_what_is_paid_is_adopted_whatever_has_become_of_the_place(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A place that is lost after the payment costs nothing: the next attempt adopts, and stores."""
+    folder = tmp_path / "videos"
+    run = making(store_to=f"file://{folder}/")
+    deferred = run.deferred()
+    folder.rmdir()
+    folder.write_text("in the way")
+    event = run.trigger(deferred)
+    with pytest.raises(WanError) as caught:
+        run.call("execute_complete", event=event)
+    message = str(caught.value)
+    task_id = event["task"]["task_id"]
+    for part in (f"task {task_id} was made and is paid", f"file://{folder}/", sandbox.url, "until", "clear this task"):
+        assert part in message
+    assert "Signature" not in message
+    assert caught.value.retryable
+    assert run.instance.xcoms["_link_WanVideoLink"] == event["task"]["video_url"]
+    folder.unlink()
+    result = run.run()
+    assert result["task_id"] == task_id
+    assert (folder / f"{task_id}.mp4").stat().st_size == result["bytes"]
+    assert len(sandbox.ledger()["created"]) == 1
+
+
+def test_a_task_that_does_not_wait_needs_no_place(sandbox: Sandbox) -> None:
+    assert making(store_to="s4://bucket/clip.mp4", wait_for_completion=False).run()["task_id"]
+
+
+def test_a_transfer_notices_that_its_upstream_was_made_anew(sandbox: Sandbox, tmp_path: Path) -> None:
+    first, second = making().run(), making(prompt="Another boat", duration=3).run()
+    place = f"file://{tmp_path}/clip.mp4"
+    run = Driven(lambda: WanVideoToObjectStorageOperator(task_id="store", result=first, store_to=place))
+    stored = run.run()
+    downloads = sandbox.ledger()["requests"]["dashscope"]["download"]
+    assert run.run()["sha256"] == stored["sha256"]
+    assert sandbox.ledger()["requests"]["dashscope"]["download"] == downloads
+    run.make = lambda: WanVideoToObjectStorageOperator(task_id="store", result=second, store_to=place)
+    anew = run.run()
+    assert anew["task_id"] == second["task_id"] != stored["task_id"]
+    assert anew["sha256"] != stored["sha256"]
+    assert (tmp_path / "clip.mp4").stat().st_size == anew["bytes"]
+
+
+def test_what_an_older_transfer_stored_without_its_task_is_believed(sandbox: Sandbox, tmp_path: Path) -> None:
+    result = making().run()
+    place = f"file://{tmp_path}/clip.mp4"
+    run = Driven(lambda: WanVideoToObjectStorageOperator(task_id="store", result=result, store_to=place))
+    stored = run.run()
+    assert run.store is not None
+    run.store.set("wan_landed", {name: stored[name] for name in ("uri", "bytes", "sha256")})
+    downloads = sandbox.ledger()["requests"]["dashscope"]["download"]
+    assert run.run()["sha256"] == stored["sha256"]
+    assert sandbox.ledger()["requests"]["dashscope"]["download"] == downloads
