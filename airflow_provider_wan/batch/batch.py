@@ -15,17 +15,26 @@ from airflow_provider_wan.batch.targets import Targets
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.polling.window import WindowItem
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, utc_now
+from airflow_provider_wan.hooks.costs import AccountCosts
 
 
 class Batch:
     """The items with their entries; all changes of entries go through it."""
 
-    def __init__(self, settings: BatchSettings, items: list[Item], ledger: BatchLedger, log: Any = None) -> None:
+    def __init__(
+        self,
+        settings: BatchSettings,
+        items: list[Item],
+        ledger: BatchLedger,
+        log: Any = None,
+        costs: AccountCosts | None = None,
+    ) -> None:
         self.settings = settings
         self.items = {item.key: item for item in items}
         self.ledger = ledger
         self.targets = Targets(settings.store_to)
         self.log = log or logging.getLogger(__name__)
+        self.costs = costs
 
     def entry(self, item: Item) -> ItemRecord:
         """Return what is known of an item."""

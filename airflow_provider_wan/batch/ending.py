@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_wan.batch.batch import Batch
+from airflow_provider_wan.batch.costs import cost_of_ending
 from airflow_provider_wan.batch.items import Item
 from airflow_provider_wan.batch.records import ItemRecord, Stop
 from airflow_provider_wan.client.errors import WanAuthError, WanBillingError, WanError
@@ -20,6 +21,7 @@ def take_ending(batch: Batch, item: Item, ending: Ending) -> None:
     if not entry.is_in_flight or entry.task_id != ending.task.task_id:
         # An event that comes twice, or late: the item has gone on.
         return
+    batch.change(item, cost=cost_of_ending(batch, item, ending))
     if ending.status is EndingStatus.SUCCESS:
         task = ending.task
         batch.change(

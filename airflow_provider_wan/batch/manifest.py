@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from airflow_provider_wan.batch.batch import Batch
+from airflow_provider_wan.batch.costs import costs_of
 from airflow_provider_wan.batch.items import Item
 from airflow_provider_wan.batch.records import ItemRecord
 from airflow_provider_wan.client.errors import WanError
@@ -23,6 +24,7 @@ def line_of(item: Item, entry: ItemRecord) -> dict[str, Any]:
         "task_id": handle.task_id if handle else None,
         "model": handle.model if handle else item.model,
         "video_url": entry.video_url,
+        "cost": entry.cost,
         "prompt": item.request.prompt,
         "error_code": entry.error_code,
         "error_message": entry.error_message,
@@ -79,5 +81,6 @@ def summary_of(batch: Batch) -> dict[str, Any]:
         "failed": len(entries) - succeeded,
         "counts": counts,
         "manifest": batch.settings.manifest_path,
+        **costs_of(batch),
         "items": entries,
     }

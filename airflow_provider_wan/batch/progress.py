@@ -6,7 +6,9 @@ import time
 from collections import Counter
 
 from airflow_provider_wan.batch.batch import Batch
+from airflow_provider_wan.batch.costs import costs_of
 from airflow_provider_wan.batch.manifest import status_of, write_manifest
+from airflow_provider_wan.client.costs import money
 from airflow_provider_wan.client.errors import WanError
 
 LEAST_SECONDS = 10.0
@@ -38,9 +40,11 @@ class Progress:
         batch = self._batch
         batch.ledger.flush()
         counts = Counter(status_of(entry) for _, entry in batch)
-        batch.ledger.tell({"total": len(batch.items), **counts})
+        costs = costs_of(batch)["costs"]
+        batch.ledger.tell({"total": len(batch.items), **counts} | ({"costs": costs} if costs else {}))
         shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-        batch.log.info("%d videos: %s", len(batch.items), shown)
+        spent = "".join(f"; {money(cost['amount'])} {cost['currency']} so far" for cost in costs)
+        batch.log.info("%d videos: %s%s", len(batch.items), shown, spent)
         try:
             if batch.settings.manifest_path:
                 write_manifest(batch.settings.manifest_path, batch)

@@ -29,6 +29,7 @@ class ItemRecord(BaseModel):
     :param looking_since: when this attempt began to look for a lost submission.
     :param landings: how often its video could not be stored.
     :param error_code: why there is no video, or why it is not stored.
+    :param cost: what its task cost, once that has ended.
     :param retryable: whether another attempt may mend that.
     """
 
@@ -45,6 +46,7 @@ class ItemRecord(BaseModel):
     error_message: str | None = None
     retryable: bool = False
     stored: dict[str, Any] | None = None
+    cost: dict[str, Any] | None = None
 
     @property
     def task_id(self) -> str | None:
@@ -94,7 +96,12 @@ class ItemRecord(BaseModel):
         """Return it as it was before it was given up, with what was submitted and made."""
         is_made = self.status is TaskStatus.SUCCEEDED
         kept = {"record": self.record, "former": self.former, "tries": self.tries, "stored": self.stored}
-        made = {"status": self.status, "video_url": self.video_url, "url_expires_at": self.url_expires_at}
+        made = {
+            "status": self.status,
+            "cost": self.cost,
+            "video_url": self.video_url,
+            "url_expires_at": self.url_expires_at,
+        }
         return ItemRecord(**kept, **(made if is_made else {}))
 
     def left_behind(self, tries: int = 0) -> ItemRecord:

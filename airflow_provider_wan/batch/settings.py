@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
+from airflow_provider_wan.client.costs.limit import MaxCost, UnknownPrice
+
 
 @dataclass(frozen=True)
 class BatchSettings:
@@ -37,3 +39,5 @@ class BatchSettings:
     cancel_on_kill: bool
     cancel_on_timeout: bool
     deferrable: bool
+    max_cost: MaxCost | None = None
+    on_unknown_price: UnknownPrice = "fail"

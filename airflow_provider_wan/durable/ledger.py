@@ -101,6 +101,7 @@ class Record(BaseModel):
     finished: bool = False
     abandoned: bool = False
     stored: dict[str, Any] | None = None
+    cost: dict[str, Any] | None = None
     former: list[str] = []
 
     @property
@@ -314,8 +315,9 @@ def heal(ledger: Ledger, handle: TaskHandle) -> None:
     except LedgerError as error:
         log.warning("%s", error)
         return
-    if record is not None and record.handle is None and record.intent_at <= handle.submitted_at:
-        ledger.keep(record.model_copy(update={"handle": handle}))
+    if record is not None and record.handle is None and handle.task_id not in record.former:
+        ledger.keep(record.model_copy(update={"handle": handle, "sealed": None}))
+        ledger.claim(handle)
 
 
 def _numbers(keys: list[str], key: str) -> list[int]:
