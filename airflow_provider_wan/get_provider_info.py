@@ -57,6 +57,7 @@ CONNECTION_FIELDS: dict[str, Any] = {
     ),
     "timeout": _number("Timeout", "Seconds for one HTTP exchange; empty: 30."),
     "auth_header": _text("Key header (Freepik)", "Only if the host wants another header name."),
+    "prices": _text("Prices", "Your own prices: URI of a JSON file, or a JSON list of rows; before the shipped ones."),
 }
 """The fields of the connection's extra."""
 
@@ -119,6 +120,7 @@ def get_provider_info() -> dict[str, Any]:
                 "name": "wan_video",
             }
         ],
+        "cli": ["airflow_provider_wan.cli.definition.get_wan_cli_commands"],
         "extra-links": ["airflow_provider_wan.links.wan.WanVideoLink"],
         "integrations": [
             {

@@ -17,6 +17,7 @@ from airflow_provider_wan.client.errors import WanAuthError, WanBillingError, Wa
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.polling.window import WindowItem
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, utc_now
+from airflow_provider_wan.hooks.costs import AccountCosts
 from airflow_provider_wan.worker.settings import deadline_of
 
 NOT_SEEN = (EndingStatus.TIMEOUT, EndingStatus.ERROR)
@@ -26,7 +27,14 @@ NOT_SEEN = (EndingStatus.TIMEOUT, EndingStatus.ERROR)
 class Batch:
     """The items with their entries; all changes of entries go through it."""
 
-    def __init__(self, settings: BatchSettings, items: list[Item], ledger: BatchLedger, log: Any = None) -> None:
+    def __init__(
+        self,
+        settings: BatchSettings,
+        items: list[Item],
+        ledger: BatchLedger,
+        log: Any = None,
+        costs: AccountCosts | None = None,
+    ) -> None:
         self.settings = settings
         self.items = {item.key: item for item in items}
         self.ledger = ledger
@@ -38,6 +46,7 @@ class Batch:
         """By number, why a row was left out."""
         self.ends_at: datetime | None = None
         """When the ``execution_timeout`` is over, if there is one; see :func:`~worker.settings.ends_at`."""
+        self.costs = costs
 
     def entry(self, item: Item) -> ItemRecord:
         """Return what is known of an item."""
@@ -99,12 +108,16 @@ class Batch:
 
     # -- what becomes of an item ----------------------------------------------------------------------
 
-    def take(self, item: Item, ending: Ending) -> None:
-        """Note how the wait for an item's task ended: its video, another try, or why there is none."""
+    def take(self, item: Item, ending: Ending, cost: dict[str, Any] | None = None) -> None:
+        """Note how the wait for an item's task ended: its video, another try, or why there is none.
+
+        :param cost: what the task cost, as far as that is known.
+        """
         entry = self.entry(item)
         if not entry.is_in_flight or entry.task_id != ending.task.task_id:
             # An event that comes twice, or late: the item has gone on.
             return
+        self.change(item, cost=cost)
         if ending.status is EndingStatus.SUCCESS:
             task = ending.task
             usage = task.usage if len(json.dumps(task.usage, default=str)) <= USAGE_LIMIT else None

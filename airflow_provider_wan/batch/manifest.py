@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.items import Item
-from airflow_provider_wan.batch.records import ItemRecord
+from airflow_provider_wan.batch.records import MADE, ItemRecord
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, utc_now
 from airflow_provider_wan.client.vendors.base import Vendor
@@ -40,6 +40,7 @@ def line_of(item: Item, entry: ItemRecord, batch_name: str | None = None) -> dic
         "model": handle.model if handle else item.model,
         "video_url": entry.video_url,
         "url_expires_at": _iso(entry.url_expires_at),
+        "cost": entry.cost,
         "prompt": item.request.prompt,
         "seed": item.request.seed,
         "error_code": entry.error_code,
@@ -78,7 +79,7 @@ def entry_of(line: dict[str, Any], item: Item, vendor: Vendor) -> ItemRecord | N
     if line["status"] not in MADE_STATUSES:
         return ItemRecord(record=record) if line["status"] in OPEN_STATUSES else None
     stored = {name: line[name] for name in STORED if name in line}
-    made = {name: line.get(name) for name in ("video_url", "url_expires_at", "started_at", "finished_at", "usage")}
+    made = {name: line.get(name) for name in MADE if name != "status"}
     return ItemRecord(
         record=record, status=TaskStatus.SUCCEEDED, stored=stored if len(stored) == len(STORED) else None, **made
     )

@@ -7,7 +7,9 @@ from collections import Counter
 from typing import Any
 
 from airflow_provider_wan.batch.batch import Batch
+from airflow_provider_wan.batch.costs import costs_of
 from airflow_provider_wan.batch.manifest import status_of, write_manifest
+from airflow_provider_wan.client.costs import money
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.tasks import TaskStatus
 
@@ -39,9 +41,11 @@ class Progress:
         batch = self._batch
         batch.ledger.flush()
         counts = Counter(status_of(entry) for _, entry in batch)
-        batch.ledger.show({"total": len(batch.items), **counts})
+        costs = costs_of(batch)["costs"]
+        batch.ledger.show({"total": len(batch.items), **counts} | ({"costs": costs} if costs else {}))
         shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-        batch.log.info("%s: %s", videos(len(batch.items)), shown)
+        spent = "".join(f"; {money(cost['amount'])} {cost['currency']} so far" for cost in costs)
+        batch.log.info("%s: %s%s", videos(len(batch.items)), shown, spent)
         try:
             if batch.settings.manifest_path:
                 write_manifest(batch.settings.manifest_path, batch)
@@ -93,6 +97,7 @@ def summary_of(batch: Batch) -> dict[str, Any]:
         "failed": len(entries) - succeeded,
         "counts": counts,
         "manifest": batch.settings.manifest_path,
+        **costs_of(batch),
         **({"skipped": len(batch.skipped)} if batch.skipped else {}),
         "items": entries,
     }

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airflow_provider_wan.batch.batch import Batch
+from airflow_provider_wan.batch.costs import check_cost
 from airflow_provider_wan.batch.items import Item, digest_of, refuse_all
 from airflow_provider_wan.batch.records import ItemRecord, Stop
 from airflow_provider_wan.batch.targets import follow
-from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.polling.cancelling import abandon
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
-from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.hooks.wan import WanHook
 
 
@@ -23,7 +23,7 @@ def open_batch(batch: Batch, hook: WanHook, series: str, *, is_new_attempt: bool
     """Bring the ledger up to the rows: leave behind what is not wanted any more, adopt the rest.
 
     :param series: identifies a series of automatic retries; a clear begins a new one, and is a person's wish.
-    :raises WanRequestError: when two videos would land at one place.
+    :raises WanRequestError: when two videos would land at one place, or what is to be paid is above ``max_cost``.
     :raises WanError: when the ledger or the storage cannot be written; nothing was submitted.
     """
     refuse_all(list(batch.targets.clashes(batch.items.values())))
@@ -43,6 +43,7 @@ def open_batch(batch: Batch, hook: WanHook, series: str, *, is_new_attempt: bool
         failed = batch.first_failed()
         if failed and batch.settings.on_item_failure == "fail":
             head.stop = Stop(message=f"row {failed[0].id} had failed, and on_item_failure is 'fail'")
+    check_cost(batch)
     batch.ledger.flush()
     # Last, so that a crash on the way begins with all of this again.
     head.series, head.rows = series, digest_of(batch.items.values())
@@ -104,15 +105,9 @@ def _cancel(batch: Batch, hook: WanHook, entry: ItemRecord) -> bool:
     handle = entry.record.handle if entry.record else None
     if handle is None:
         return False
-    is_cancelled = False
-    if handle.vendor == hook.vendor.name:
-        try:
-            is_cancelled = hook.cancel_task(handle, Patience(tries=2))
-        except WanError as error:
-            batch.log.info("%s", error)
-    outcome = "cancelled, it is not billed" if is_cancelled else "left to run, it is billed"
-    batch.log.info("Task %s is not wanted any more: %s", handle.task_id, outcome)
-    return is_cancelled
+    outcome = abandon(hook.get_conn(), handle)
+    batch.log.info("Task %s is not wanted any more. %s", handle.task_id, outcome.message)
+    return outcome.is_cancelled is True
 
 
 def _log_counts(batch: Batch) -> None:

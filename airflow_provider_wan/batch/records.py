@@ -16,7 +16,7 @@ MESSAGE_LIMIT = 500
 USAGE_LIMIT = 2000
 """Bytes of JSON of a vendor's usage that are kept."""
 
-MADE = ("status", "video_url", "url_expires_at", "started_at", "finished_at", "usage")
+MADE = ("status", "cost", "video_url", "url_expires_at", "started_at", "finished_at", "usage")
 """What is known of a video that was made."""
 
 GONE_CODE = "ResultGone"
@@ -36,6 +36,7 @@ class ItemRecord(BaseModel):
     :param landings: how often its video could not be stored.
     :param usage: what the vendor counted, as it gave it.
     :param error_code: why there is no video, or why it is not stored.
+    :param cost: what its task cost, once that has ended.
     :param retryable: whether another attempt may mend that.
     """
 
@@ -55,6 +56,7 @@ class ItemRecord(BaseModel):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     usage: dict[str, Any] | None = None
+    cost: dict[str, Any] | None = None
 
     @property
     def task_id(self) -> str | None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_wan.batch.batch import Batch
-from airflow_provider_wan.batch.cancelling import cancel_before_exit, cancel_overdue, kill_reason_within
+from airflow_provider_wan.batch.costs import cost_of_ending
 from airflow_provider_wan.batch.items import build_items
 from airflow_provider_wan.batch.ledger import BatchLedger
 from airflow_provider_wan.batch.manifest import take_back
@@ -22,6 +22,7 @@ from airflow_provider_wan.batch.snapshot import Snapshot, keep_rows, kept_rows
 from airflow_provider_wan.batch.storing import Storing
 from airflow_provider_wan.batch.submitting import Submitting
 from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.polling.cancelling import cancel_all, cancel_all_within, overdue
 from airflow_provider_wan.client.polling.window import (
     SearchItem,
     WindowItem,
@@ -31,7 +32,7 @@ from airflow_provider_wan.client.polling.window import (
 )
 from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.hooks.wan import WanHook
-from airflow_provider_wan.triggers.killed import KillReason, is_to_be_cancelled
+from airflow_provider_wan.triggers.killed import KillReason, is_to_be_cancelled, kill_reason_within
 from airflow_provider_wan.worker.assets import add_batch_to_events
 from airflow_provider_wan.worker.failing import fail
 from airflow_provider_wan.worker.ledgers import NO_TASK_STATE, is_iterated, parts_of, store_for, survives_clear
@@ -66,6 +67,10 @@ def begun(settings: Callable[[], Mapping[str, Any]], operator: TaskOperator, con
         return BatchRun(BatchSettings(**settings()), operator, context)
     except WanError as error:
         fail(error)
+
+
+KILL_SECONDS = 2.0
+"""A worker that is killed has a few seconds."""
 
 
 class BatchRun:
@@ -167,7 +172,8 @@ class BatchRun:
     def _take(self, batch: Batch, submitting: Submitting, outcome: WindowOutcome) -> None:
         known = {key: ending for key, ending in outcome.endings.items() if key in batch.items}
         for key, ending in known.items():
-            batch.take(batch.items[key], ending)
+            item = batch.items[key]
+            batch.take(item, ending, cost_of_ending(batch, item, ending))
         submitting.end_pauses({batch.items[key].model for key in known})
         self._ledger.flush()
 
@@ -217,7 +223,7 @@ class BatchRun:
         )
         for warning in built.warnings[:WARNINGS_SHOWN]:
             self._log.warning("%s", warning)
-        batch = Batch(settings, built.items, self._ledger, self._log)
+        batch = Batch(settings, built.items, self._ledger, self._log, self._hook.costs)
         batch.skipped, batch.name = built.skipped, _name_of(self._context)
         if built.skipped and is_checking:
             first = next(iter(built.skipped.items()))
@@ -266,7 +272,7 @@ class BatchRun:
             wait.window, settings.poll_interval, wait.enough, wait.wake_at, wait.linger, wait.searches
         )
         if settings.cancel_on_timeout:
-            await cancel_overdue(self._hook, wait.window, outcome.endings)
+            await cancel_all(self._hook.aget_conn, overdue(wait.window, outcome.endings))
         return outcome
 
     def on_kill(self) -> None:
@@ -281,7 +287,7 @@ class BatchRun:
             self._log.info("Nothing is cancelled, the next attempt adopts it: %s", reason.text)
             return
         handles = [waited.handle for waited in batch.window()]
-        cancelled = cancel_before_exit(self._hook, handles)
+        cancelled = cancel_all_within(KILL_SECONDS, self._hook.get_conn(), handles)
         self._log.info(
             "%d of %d tasks were cancelled while queued (not billed); the others may run on and be billed, and stay "
             "recorded",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
+from airflow_provider_wan.client.costs.limit import MaxCost, UnknownPrice
 from airflow_provider_wan.durable import Timing
 
 
@@ -74,4 +75,6 @@ class BatchSettings:
     cancel_on_kill: bool
     cancel_on_timeout: bool
     deferrable: bool
+    max_cost: MaxCost | None = None
+    on_unknown_price: UnknownPrice = "fail"
     times: Times = field(default_factory=times_in_force)

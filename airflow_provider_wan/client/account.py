@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from airflow_provider_wan.client.costs.prices import Price
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,7 @@ class Account:
     :param queries_per_second: budget of status and list queries for the whole account.
     :param submits_per_second: budget of submissions for the whole account.
     :param timeout: seconds for one HTTP exchange.
+    :param prices: the account's own price rows, or the URI of a file that holds them.
     """
 
     vendor: str
@@ -27,6 +32,7 @@ class Account:
     queries_per_second: float = 10.0
     submits_per_second: float = 2.0
     timeout: float = 30.0
+    prices: tuple[Price, ...] | str = field(default=(), compare=False, repr=False)
 
     @property
     def key_fingerprint(self) -> str:

@@ -104,6 +104,7 @@ class VideoTask(BaseModel):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     usage: dict[str, Any] | None = None
+    cost: dict[str, Any] | None = None
     request_id: str | None = None
     progress: int | None = None
     error_code: str | None = None
@@ -145,6 +146,7 @@ RESULT_FIELDS = (
     "finished_at",
     "usage",
     "request_id",
+    "cost",
 )
 """The keys of an operator's ``return_value``, in this order; landing adds ``uri``, ``bytes`` and ``sha256``."""
 

@@ -41,6 +41,8 @@ class _WanVideoDecoratedOperator(DecoratedOperator, WanVideoOperator):
         "store_to",
         "ledger_path",
         "poll_interval",
+        "max_cost",
+        "on_unknown_price",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {**DecoratedOperator.template_fields_renderers}
 

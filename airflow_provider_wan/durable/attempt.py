@@ -23,7 +23,7 @@ from airflow_provider_wan.client.errors import (
     WanTransportError,
 )
 from airflow_provider_wan.client.recovery.search import Clue, Sought, Timing
-from airflow_provider_wan.client.recovery.traits import model_sent, tells_all, traits_asked
+from airflow_provider_wan.client.recovery.traits import model_sent, shows_all, traits_asked
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.durable.ledger import IntentTaken, LedgerError, Record
@@ -120,7 +120,7 @@ class Attempt:
             return self._submit(None)
         if self.policies.regenerate and record.series != self.call.series:
             self.log.info("regenerate is set: %s is left behind, a new one is submitted and paid", named(record))
-            return self._submit(self.call.abandon(record))
+            return self._replace(record)
         if record.fingerprint != self.call.fingerprint:
             if not self._is_only_moved(record):
                 return self._changed(record)
@@ -134,9 +134,16 @@ class Attempt:
         return self._submit(self.ledger.read())
 
     def _submit(self, previous: Record | None, losses: int = 0) -> Obtained | ComeBack:
+        # First of all: what it refuses asks the vendor nothing.
+        self.call.before()
         offset = self.known.clock_offset(self.client) if self.client.vendor.list_tells_time else None
         sent = self.call.send(previous, losses, offset)
         return self._recover(sent.record, sent.error) if isinstance(sent, Lost) else sent
+
+    def _replace(self, record: Record) -> Obtained | ComeBack:
+        """Submit in the place of a task that is not wanted any more; it goes on where the new one is refused here."""
+        self.call.before()
+        return self._submit(self.call.abandon(record))
 
     # -- a record from before -------------------------------------------------------------------------
 
@@ -166,7 +173,7 @@ class Attempt:
                 task_id=record.handle.task_id if record.handle else None,
             )
         self.log.info("The request has changed since %s: a new one is submitted and paid", named(record))
-        return self._submit(self.call.abandon(record))
+        return self._replace(record)
 
     def _adopt(self, record: Record, handle: TaskHandle) -> Obtained | ComeBack:
         if record.stored and self._is_in_store(record.stored):
@@ -393,8 +400,8 @@ class Attempt:
             if handle.request_id and handle.request_id == record.lost_request_id
             else (
                 "time, model and prompt"
-                if tells_all(self.request)
-                else "time, model and prompt (the vendor does not tell its media)"
+                if shows_all(self.request)
+                else "time, model and prompt (the vendor does not show its media)"
             )
         )
         self.log.info(

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 STATE_KEY = "wan_submission"
 MARK_KEY = "wan_attempt"
 FORGOTTEN = "forgotten"
-"""The field that tells a tombstone from a record."""
+"""The field that marks a tombstone."""
 FORMER_KEPT = 20
 KEEP_TRIES = 3
 
@@ -101,6 +101,7 @@ class Record(BaseModel):
     finished: bool = False
     abandoned: bool = False
     stored: dict[str, Any] | None = None
+    cost: dict[str, Any] | None = None
     former: list[str] = []
 
     @property
@@ -314,8 +315,9 @@ def heal(ledger: Ledger, handle: TaskHandle) -> None:
     except LedgerError as error:
         log.warning("%s", error)
         return
-    if record is not None and record.handle is None and record.intent_at <= handle.submitted_at:
-        ledger.keep(record.model_copy(update={"handle": handle}))
+    if record is not None and record.handle is None and handle.task_id not in record.former:
+        ledger.keep(record.model_copy(update={"handle": handle, "sealed": None}))
+        ledger.claim(handle)
 
 
 def _numbers(keys: list[str], key: str) -> list[int]:

@@ -18,6 +18,7 @@ from airflow_provider_wan.client.errors import (
     WanSubmissionUnknown,
     WanTransportError,
 )
+from airflow_provider_wan.client.polling.cancelling import abandon
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.client.transport.client import WanClient
@@ -61,11 +62,12 @@ class Lost:
 class PaidCall:
     """Submits one request so that the next attempt knows of it: intent, POST, record.
 
-    :param account_name: what tells accounts apart in the fingerprint.
-    :param series: identifies a series of automatic retries, so that a person's wish is told from a retry.
+    :param account_name: what shows accounts apart in the fingerprint.
+    :param series: identifies a series of automatic retries, so that a person's wish and a retry can be kept apart.
     :param asks_first: prove with a free call that the vendor answers before the paid one is sent; always done where a
         lost answer could not be looked up.
-    :param before: called before an intent is written; what it raises keeps the call from being sent.
+    :param before: called, once or more, before an intent is written; what it raises keeps the call from being sent.
+    :param expected_cost: the estimate, recorded so that it is known where only the record is.
     """
 
     client: WanClient
@@ -76,6 +78,7 @@ class PaidCall:
     patience: Patience = field(default_factory=Patience)
     asks_first: bool = False
     before: Callable[[], None] = lambda: None
+    expected_cost: dict[str, Any] | None = None
     times: Times = TIMES
     log: Any = log
 
@@ -139,15 +142,11 @@ class PaidCall:
         handle = record.handle
         if record.abandoned or record.finished or handle is None or handle.vendor != self.client.vendor.name:
             return record
-        try:
-            is_cancelled = self.client.cancel_task(handle, Patience(tries=2))
-        except WanError as error:
-            self.log.warning("The former task %s could not be cancelled and may be billed: %s", handle.task_id, error)
+        outcome = abandon(self.client, handle)
+        if outcome.is_cancelled is None:
+            self.log.warning("The request has changed. %s", outcome.message)
             return record
-        outcome = (
-            "was cancelled and is not billed" if is_cancelled else "cannot be cancelled; if it still runs, it is billed"
-        )
-        self.log.info("The former task %s %s", handle.task_id, outcome)
+        self.log.info("The request has changed. %s", outcome.message)
         return record.model_copy(update={"abandoned": True})
 
     def ask_first(self) -> None:
@@ -178,6 +177,7 @@ class PaidCall:
             idempotency_key=f"wan-{uuid.uuid4().hex}",
             series=self.series,
             losses=losses,
+            cost=self.expected_cost,
             former=previous.known_tasks if previous else [],
         )
 

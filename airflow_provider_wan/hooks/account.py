@@ -7,7 +7,7 @@ import logging
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -17,6 +17,9 @@ from airflow_provider_wan.client.errors import Violation, WanAuthError, WanReque
 from airflow_provider_wan.client.urls import public_url, shorten
 from airflow_provider_wan.client.vendors import DEFAULT_VENDOR, VENDOR_NAMES, vendor_of
 from airflow_provider_wan.client.vendors.base import Vendor
+
+if TYPE_CHECKING:
+    from airflow_provider_wan.client.costs.prices import Price
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +33,7 @@ EXTRA_FIELDS = (
     "submits_per_second",
     "timeout",
     "auth_header",
+    "prices",
 )
 API_SUFFIXES = ("/compatible-mode/v1", "/api/v1", "/v1")
 """Path ends that people copy from the vendors' pages; the calls bring their own."""
@@ -90,6 +94,7 @@ class _Reader:
         queries = self._number("queries_per_second", vendor.queries_per_second)
         submits = self._number("submits_per_second", vendor.submits_per_second)
         timeout = self._number("timeout", 30.0)
+        prices = self._prices()
         if self._wrong:
             heading = f"The connection {self._connection.conn_id!r} is not usable:"
             lines = "\n  - ".join([heading, *map(str, self._wrong)])
@@ -104,6 +109,7 @@ class _Reader:
             queries_per_second=queries,
             submits_per_second=submits,
             timeout=timeout,
+            prices=prices,
         )
 
     def _refuse(self, field: str, rule: str, given: str, fix: str = "") -> None:
@@ -203,6 +209,18 @@ class _Reader:
             return str(self._connection.schema)
         bare = host.rsplit(":", 1)[0] if host.count(":") == 1 else host.strip("[]")
         return "http" if bare in LOOPBACK else "https"
+
+    def _prices(self) -> tuple[Price, ...] | str:
+        given = self._extra.get("prices")
+        if given is None:
+            return ()
+        from airflow_provider_wan.hooks.costs import read_own_prices
+
+        try:
+            return read_own_prices(given)
+        except WanRequestError as error:
+            self._wrong += error.violations
+            return ()
 
     def _number(self, name: str, default: float) -> float:
         value = self._extra.get(name, default)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import mimetypes
 import random
 import time
@@ -27,19 +26,16 @@ from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, Upload, Vendor
 from airflow_provider_wan.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
 from airflow_provider_wan.hooks.account import account_of, with_account
-from airflow_provider_wan.hooks.looking_up import looked_up
+from airflow_provider_wan.hooks.looking_up import looked_up, persistently
 
 if TYPE_CHECKING:
+    from airflow_provider_wan.client.costs import CostEstimate
     from airflow_provider_wan.client.polling.window import SearchItem, WindowItem, WindowOutcome
+    from airflow_provider_wan.hooks.costs import AccountCosts
 
 UPLOAD_LIMIT = 100 * 1024 * 1024
 DEFAULT_TIMEOUT = timedelta(hours=6)
 DEFAULT_POLL_INTERVAL = 15.0
-
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 30.0
-LOOK_UP_PATIENCE = timedelta(seconds=10)
-"""How long a connection that cannot be looked up is asked for again, where nobody waits for a paid task."""
 
 
 class WanHook(BaseHook):
@@ -58,6 +54,7 @@ class WanHook(BaseHook):
         self.wan_conn_id = wan_conn_id
         self._account: Account | None = None
         self._client: WanClient | None = None
+        self._costs: AccountCosts | None = None
 
     # -- connection -----------------------------------------------------------------------------------
 
@@ -83,6 +80,15 @@ class WanHook(BaseHook):
     def vendor(self) -> Vendor:
         """The vendor the connection names."""
         return vendor_of(self.account.vendor)
+
+    @property
+    def costs(self) -> AccountCosts:
+        """What videos cost on this account, by its own prices and the shipped ones."""
+        from airflow_provider_wan.hooks.costs import AccountCosts
+
+        if self._costs is None:
+            self._costs = AccountCosts(self.account)
+        return self._costs
 
     def get_conn(self) -> WanClient:
         """Return the blocking client, made once per hook."""
@@ -116,7 +122,30 @@ class WanHook(BaseHook):
 
         :raises WanError: when no attempt brought a readable answer.
         """
-        return self.get_conn().get_task(TaskHandle.of(handle))
+        return self.priced(self.get_conn().get_task(TaskHandle.of(handle)))
+
+    def estimate_cost(self, request: VideoRequest) -> CostEstimate | None:
+        """Estimate what ``request`` will cost: by its documented rules, the vendor never bills more.
+
+        Returns ``None`` where no price is known; the log says why.
+        """
+        from airflow_provider_wan.client.costs import NoPrice
+
+        found = self.costs.estimate(request)
+        if isinstance(found, NoPrice):
+            self.log.info("What the video costs is not known: %s", found)
+            return None
+        return found
+
+    def priced(self, task: VideoTask, request: VideoRequest | None = None) -> VideoTask:
+        """Return an ended task with its cost, where that is known.
+
+        :param request: of the task, where it is at hand: more vendors' tasks can be priced with it.
+        """
+        if not task.status.is_ended:
+            return task
+        cost = self.costs.cost_of(task, request)
+        return task.model_copy(update={"cost": cost}) if cost else task
 
     def list_tasks(
         self, since: datetime, until: datetime | None = None, model: str | None = None, mode: Mode | None = None
@@ -147,7 +176,7 @@ class WanHook(BaseHook):
         :raises WanError: when the vendor does not know the task, or not the key.
         """
         handle = TaskHandle.of(handle)
-        return self.finished(self.wait_for_ending(handle, utc_now() + _delta(timeout), poll_interval))
+        return self.priced(self.finished(self.wait_for_ending(handle, utc_now() + _delta(timeout), poll_interval)))
 
     def wait_for_ending(
         self,
@@ -201,7 +230,8 @@ class WanHook(BaseHook):
     async def aget_task(self, handle: TaskHandle | dict[str, Any]) -> VideoTask:
         """Query one task, with back-off."""
         async with await self.aget_conn() as client:
-            return await client.get_task(TaskHandle.of(handle))
+            task = await client.get_task(TaskHandle.of(handle))
+        return await asyncio.to_thread(self.priced, task)
 
     async def alist_tasks(
         self, since: datetime, until: datetime | None = None, model: str | None = None, mode: Mode | None = None
@@ -229,7 +259,7 @@ class WanHook(BaseHook):
         handle = TaskHandle.of(handle)
         ending = await self.await_ending(handle, utc_now() + _delta(timeout), poll_interval)
         await self.aget_account()
-        return self.finished(ending)
+        return await asyncio.to_thread(self.priced, self.finished(ending))
 
     async def await_ending(
         self,
@@ -240,7 +270,7 @@ class WanHook(BaseHook):
         profile: str = "",
     ) -> Ending:
         """Wait on the shared poller; return how it ended."""
-        async with await self.aget_poller() as poller:
+        async with await self.aget_poller(deadline, on_change) as poller:
             return await poller.wait(handle, deadline, poll_interval, profile, on_change)
 
     async def await_clue(
@@ -251,12 +281,18 @@ class WanHook(BaseHook):
         :param deadline: when to come back without an answer.
         :param on_change: called with what is in the way.
         """
-        async with await self.aget_poller() as poller:
+        async with await self.aget_poller(deadline, on_change) as poller:
             return await poller.find(sought, deadline, on_change)
 
-    async def aget_poller(self) -> Poller:
-        """Return the account's shared poller in this event loop; use it with ``async with``."""
-        self._account = self._account or await (await shared_hook(self.wan_conn_id)).aget_account()
+    async def aget_poller(
+        self, until: datetime | None = None, on_trouble: Callable[[str], None] | None = None
+    ) -> Poller:
+        """Return the account's shared poller in this event loop; use it with ``async with``.
+
+        :param until: the moment to which look-ups of the connection that fail are tried again.
+        """
+        if self._account is None:
+            self._account = await (await shared_hook(self.wan_conn_id, until, on_trouble)).aget_account()
         return shared_poller(self._account, self._read_again)
 
     async def _read_again(self) -> Account:
@@ -279,7 +315,8 @@ class WanHook(BaseHook):
         """
         from airflow_provider_wan.client.polling.window import wait_for_some
 
-        async with await self.aget_poller() as poller:
+        deadlines = [item.deadline for item in window] + [search.deadline for search in searches or []]
+        async with await self.aget_poller(max(deadlines, default=None)) as poller:
             return await wait_for_some(poller, window, poll_interval, enough, wake_at, linger, searches=searches)
 
     async def aupload_file(self, path: str | Path | ObjectStoragePath, model: str | None = None) -> str:
@@ -333,15 +370,12 @@ class WanHook(BaseHook):
 
 
 async def shared_hook(
-    wan_conn_id: str, until: datetime | None = None, on_trouble: Callable[[Exception], None] = lambda error: None
+    wan_conn_id: str, until: datetime | None = None, on_trouble: Callable[[str], None] | None = None
 ) -> WanHook:
     """Return a hook that knows its account, one for all who ask for it at about the same time.
 
-    A secrets backend that is away looks like a connection that does not exist, so both are asked for again.
-
-    :param until: moment up to which a look-up that failed is repeated; some seconds when not given.
-    :param on_trouble: called once, with the first error.
-    :raises Exception: what the last look-up raised.
+    :param until: the moment to which look-ups that fail are tried again.
+    :param on_trouble: called once with what is wrong.
     """
 
     async def read() -> WanHook:
@@ -349,19 +383,7 @@ async def shared_hook(
         await hook.aget_account()
         return hook
 
-    least = utc_now() + LOOK_UP_PATIENCE
-    until = max(until, least) if until else least
-    for attempt in itertools.count():
-        try:
-            return await looked_up(wan_conn_id, read)
-        except Exception as error:
-            pause = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE)
-            if utc_now() + timedelta(seconds=pause) >= until:
-                raise
-            if attempt == 0:
-                on_trouble(error)
-        await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
-    raise AssertionError("the count has no end")
+    return await persistently(lambda: looked_up(wan_conn_id, read), until, on_trouble)
 
 
 def _delta(timeout: float | timedelta) -> timedelta:

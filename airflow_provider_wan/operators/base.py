@@ -50,6 +50,8 @@ OWN_PARAMETERS = (
     "cancel_on_timeout",
     "store_to",
     "ledger_path",
+    "max_cost",
+    "on_unknown_price",
 )
 """What the run is asked to do; the rest is the request."""
 
@@ -84,6 +86,8 @@ class WanVideoOperator(BaseOperator):
     :param cancel_on_kill: cancel the task, where possible, when a person kills the Airflow task.
     :param cancel_on_timeout: cancel the task, where possible, at the deadline.
     :param store_to: object-storage URI to land the video at; the vendor's URL dies within a day.
+    :param max_cost: the most the video may cost, a number or ``"12.50 USD"``: above it nothing is sent.
+    :param on_unknown_price: with ``max_cost``, where no price is known: ``fail`` or ``allow``.
 
     :raises WanRequestError: when literal parameters break rules, already while the DAG is parsed.
     """
@@ -101,6 +105,8 @@ class WanVideoOperator(BaseOperator):
         "store_to",
         "ledger_path",
         "poll_interval",
+        "max_cost",
+        "on_unknown_price",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"extra_body": "json", "prompt": "md"}
     operator_extra_links = (WanVideoLink(),)
@@ -135,6 +141,8 @@ class WanVideoOperator(BaseOperator):
         cancel_on_timeout: bool = True,
         store_to: str | None = None,
         ledger_path: str | None = None,
+        max_cost: float | str | None = None,
+        on_unknown_price: Literal["fail", "allow"] = "fail",
         **kwargs: Any,
     ) -> None:
         # Each key of the result is also an XCom of its own, so that op.output["video_url"] works.
@@ -167,6 +175,8 @@ class WanVideoOperator(BaseOperator):
         self.store_to = store_to
         self.store_to_written = store_to
         self.ledger_path = ledger_path
+        self.max_cost = max_cost
+        self.on_unknown_price = on_unknown_price
         self.video_link: str | None = None
         self.link_is_pushed = False
         self._run: Execution | None = None

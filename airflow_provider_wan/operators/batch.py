@@ -34,6 +34,8 @@ OWN_PARAMETERS = (
     "on_unknown_submission",
     "cancel_on_kill",
     "cancel_on_timeout",
+    "max_cost",
+    "on_unknown_price",
 )
 """What the run is asked to do; the rest is rows."""
 
@@ -54,6 +56,8 @@ class WanVideoBatchOperator(BaseOperator):
     :param fail_if: when the whole task fails in the end: ``any`` item failed, ``all`` did, or more than this
         fraction (0 to 1) did.
     :param item_retries: new tasks for an item whose task failed for a reason that may pass.
+    :param max_cost: the most that all items that are not paid yet may cost, a number or ``"12.50 USD"``: above it
+        nothing is sent.
     :param timeout: for each item from its submission, seconds or a timedelta.
 
     The other parameters are those of :class:`~airflow_provider_wan.operators.base.WanVideoOperator`. Returns counts,
@@ -73,6 +77,8 @@ class WanVideoBatchOperator(BaseOperator):
         "wan_conn_id",
         "regenerate",
         "poll_interval",
+        "max_cost",
+        "on_unknown_price",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"requests": "json", "defaults": "json"}
     ui_color = "#e7e3ff"
@@ -100,6 +106,8 @@ class WanVideoBatchOperator(BaseOperator):
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
         ledger_path: str | None = None,
+        max_cost: float | str | None = None,
+        on_unknown_price: Literal["fail", "allow"] = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -123,6 +131,8 @@ class WanVideoBatchOperator(BaseOperator):
         self.on_unknown_submission = on_unknown_submission
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
+        self.max_cost = max_cost
+        self.on_unknown_price = on_unknown_price
         self._running: BatchRun | None = None
         check_literals(self._parameters(), task_id=self.task_id, rules=BATCH_RULES)
 

@@ -161,6 +161,19 @@ def _handle(value: Any) -> TaskHandle:
     )
 
 
+def _max_cost(value: Any) -> Any:
+    if value is None:
+        return None
+    # Not at the top: most DAGs are parsed without it.
+    from airflow_provider_wan.client.costs.limit import parse_max_cost
+
+    try:
+        return parse_max_cost(value)
+    except WanRequestError as error:
+        (wrong,) = error.violations
+    raise _Broken(wrong.rule, wrong.fix)
+
+
 RULES: dict[str, Rule] = {
     "cancel_on_kill": _truth,
     "cancel_on_timeout": _truth,
@@ -171,11 +184,13 @@ RULES: dict[str, Rule] = {
     "item_retries": _whole(0),
     "ledger_path": _uri,
     "manifest_path": _uri,
+    "max_cost": _max_cost,
     "max_in_flight": _whole(1),
     "mode": _one_of(*Mode),
     "on_changed_request": _one_of("resubmit", "fail"),
     "on_invalid_row": _one_of("fail", "skip"),
     "on_item_failure": _one_of("continue", "fail"),
+    "on_unknown_price": _one_of("fail", "allow"),
     "on_unknown_submission": _one_of("fail", "resubmit"),
     "poke_interval": _interval,
     "poll_interval": _interval,

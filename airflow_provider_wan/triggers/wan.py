@@ -10,19 +10,16 @@ from typing import Any, ClassVar, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_wan.batch.cancelling import cancel_all, cancel_overdue
-from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.polling.cancelling import cancel, cancel_all, overdue
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
 from airflow_provider_wan.client.polling.window import LINGER_SECONDS, WindowItem, searches_of
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
-from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.hooks.wan import WanHook, shared_hook
 from airflow_provider_wan.triggers.killed import is_to_be_cancelled, kill_reason_of
 from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.triggers.task_log import TaskLogger
 
-CANCEL_PATIENCE = Patience(tries=3)
 CANCEL_SECONDS = 25.0
 
 T = TypeVar("T")
@@ -63,13 +60,7 @@ class WanTrigger(TaskLogger, BaseTrigger):
 
         :raises Exception: what the look-up raised last, when ``until`` has passed.
         """
-
-        def in_trouble(error: Exception) -> None:
-            self._say(
-                f"The connection {self.wan_conn_id} cannot be looked up now, the wait goes on: {type(error).__name__}"
-            )
-
-        return await shared_hook(self.wan_conn_id, until, in_trouble)
+        return await shared_hook(self.wan_conn_id, until, self._say)
 
     async def on_kill(self) -> None:
         """Cancel the vendor's tasks when a person killed the Airflow task.
@@ -97,7 +88,7 @@ class WanTrigger(TaskLogger, BaseTrigger):
 
     async def _cancel(self, hook: WanHook, handles: list[TaskHandle]) -> str:
         """Cancel what can be cancelled; return a sentence that says what became of it."""
-        return await cancel(hook, handles[0])
+        return (await cancel(hook.aget_conn, handles[0], CANCEL_SECONDS)).message
 
 
 class WanTaskTrigger(WanTrigger):
@@ -174,8 +165,8 @@ class WanTaskTrigger(WanTrigger):
                 owner_of(self.task_instance),
             )
         if ending.status is EndingStatus.TIMEOUT and self.cancel_on_timeout:
-            outcome = await asyncio.shield(_kept(cancel(hook, handle)))
-            ending = Ending(ending.status, ending.task, f"{ending.message}. {outcome}")
+            outcome = await asyncio.shield(_kept(cancel(hook.aget_conn, handle, CANCEL_SECONDS)))
+            ending = Ending(ending.status, ending.task, f"{ending.message}. {outcome.message}")
         await self._all_written()
         yield TriggerEvent(ending.to_event())
 
@@ -185,28 +176,6 @@ def _kept(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     _background.add(task)
     task.add_done_callback(_background.discard)
     return task
-
-
-async def cancel(hook: WanHook, handle: TaskHandle) -> str:
-    """Cancel a task as far as the vendor lets; return a sentence that says what became of it."""
-    try:
-        async with asyncio.timeout(CANCEL_SECONDS):
-            is_cancelled = await hook.acancel_task(handle, CANCEL_PATIENCE)
-    except (WanError, TimeoutError) as error:
-        why = str(error) or "no answer"
-        return f"Task {handle.task_id} could not be cancelled ({why}): it may run on and be billed"
-    return outcome_of_cancel(hook, handle, is_cancelled)
-
-
-def outcome_of_cancel(hook: WanHook, handle: TaskHandle, is_cancelled: bool) -> str:
-    """Say what a cancel did."""
-    if is_cancelled:
-        return f"Task {handle.task_id} was cancelled while queued: it is not billed"
-    can = "cancels queued tasks only" if hook.vendor.has_cancel else "cannot cancel tasks"
-    return (
-        f"Task {handle.task_id} runs on and will be billed: {hook.vendor.title} {can}. "
-        "It stays recorded, so the next run of this task adopts it"
-    )
 
 
 class WanBatchTrigger(WanTrigger):
@@ -278,7 +247,7 @@ class WanBatchTrigger(WanTrigger):
         hook = await self._hook(max(deadlines, default=wake_at or utc_now()))
         outcome = await hook.await_some(window, self.poll_interval, self.enough, wake_at, self.linger, searches)
         if self.cancel_on_timeout:
-            await asyncio.shield(_kept(cancel_overdue(hook, window, outcome.endings)))
+            await asyncio.shield(_kept(cancel_all(hook.aget_conn, overdue(window, outcome.endings))))
         yield TriggerEvent(outcome.to_event() | {"carry": self.carry})
 
     @property
@@ -287,10 +256,10 @@ class WanBatchTrigger(WanTrigger):
         return [WindowItem.of(item).handle for item in self.window]
 
     async def _cancel(self, hook: WanHook, handles: list[TaskHandle]) -> str:
-        cancelled, rest = await cancel_all(hook, handles)
+        cancelled = await cancel_all(hook.aget_conn, handles)
         return (
-            f"{cancelled} tasks were cancelled while queued (not billed); {rest} run on and may be billed; "
-            "they stay recorded"
+            f"{cancelled} tasks were cancelled while queued (not billed); {len(handles) - cancelled} run on and may be "
+            "billed; they stay recorded"
         )
 
 

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-ASSET_KEYS = ("task_id", "vendor", "model", "mode", "resolution", "ratio", "duration", "seed", "uri", "bytes", "sha256")
+ASSET_KEYS = (
+    "task_id",
+    "vendor",
+    "model",
+    "mode",
+    "resolution",
+    "ratio",
+    "duration",
+    "seed",
+    "cost",
+    "uri",
+    "bytes",
+    "sha256",
+)
 """The small fields of a result; prompts are user data and stay out."""
 
 

@@ -110,6 +110,6 @@ class Sensing:
     def _finish(self, ending: Ending) -> dict[str, Any]:
         if ending.status is not EndingStatus.SUCCESS:
             fail(error_of(ending))
-        result = result_of(ending.task)
+        result = result_of(WanHook(self._settings.wan_conn_id).priced(ending.task))
         WanVideoLink().show(self._operator, self._context, result["video_url"])
         return result

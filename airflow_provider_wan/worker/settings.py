@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
 
+from airflow_provider_wan.client.costs.limit import MaxCost, UnknownPrice
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.polling.watch import Ending
 from airflow_provider_wan.client.requests import VideoRequest
@@ -66,6 +67,8 @@ class VideoSettings:
     store_to: str | None
     ledger_path: str | None
     execution_timeout: timedelta | None
+    max_cost: MaxCost | None = None
+    on_unknown_price: UnknownPrice = "fail"
     times: Times = field(default_factory=times_in_force)
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from airflow_provider_wan.client.errors import WanAuthError, WanError, WanQuotaError
+from airflow_provider_wan.client.polling.cancelling import CANCEL_SECONDS, cancel_within
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.requests import VideoRequest
@@ -33,9 +34,16 @@ from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
 from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.worker.assets import add_to_events
+from airflow_provider_wan.worker.costs import check_cost
 from airflow_provider_wan.worker.failing import fail
-from airflow_provider_wan.worker.killing import CANCEL_SECONDS, KILL_SECONDS, cancel_within
-from airflow_provider_wan.worker.ledgers import CLEARED, NO_TASK_STATE, is_iterated, store_for, survives_clear
+from airflow_provider_wan.worker.ledgers import (
+    CLEARED,
+    NO_TASK_STATE,
+    is_after_clear,
+    is_iterated,
+    store_for,
+    survives_clear,
+)
 from airflow_provider_wan.worker.places import own_place
 from airflow_provider_wan.worker.settings import (
     RequestSource,
@@ -66,6 +74,10 @@ def begun(settings: Callable[[], Mapping[str, Any]], operator: VideoTaskOperator
         fail(error)
 
 
+KILL_SECONDS = 3.0
+"""What a worker that is killed has; Airflow ends it for good two seconds later."""
+
+
 class Execution:
     """One run of an operator on a worker; after a deferral there is a new one, in a new process."""
 
@@ -82,6 +94,7 @@ class Execution:
         self._known = Knowledge()
         self._is_begun = False
         self._is_place_proven = False
+        self._is_cost_checked = False
 
     # -- steps ----------------------------------------------------------------------------------------
 
@@ -92,7 +105,7 @@ class Execution:
             self._since = datetime.fromisoformat(event["since"])
             self._carried = event.get("record")
             self._clue = Clue.of(event["clue"]) if event.get("clue") else None
-        elif self._ledger.begin(int(getattr(self._context["ti"], "try_number", 1) or 1)):
+        elif is_after_clear(self._ledger, self._context):
             self._log.warning(CLEARED)
         return self._begin(lambda: self._attempt().obtain())
 
@@ -134,7 +147,7 @@ class Execution:
     def on_kill(self) -> None:
         """Cancel the task that this worker waits for, where possible, in the seconds that a killed worker has."""
         if self._waiting_for is not None and self._settings.cancel_on_kill:
-            self._log.info(cancel_within(KILL_SECONDS, self._hook, self._waiting_for))
+            self._log.info(cancel_within(KILL_SECONDS, self._hook.account, self._waiting_for).message)
 
     # -- obtaining ------------------------------------------------------------------------------------
 
@@ -169,7 +182,8 @@ class Execution:
                 account_name=settings.wan_conn_id,
                 series=series_of(self._context),
                 patience=Patience(throttled=settings.times.submit),
-                before=self._prove_place,
+                before=self._before_paying,
+                expected_cost=self._hook.costs.expected_cost(self._request),
                 log=self._log,
             ),
             policies=Policies(
@@ -186,6 +200,14 @@ class Execution:
             clue=clue,
             known=self._known,
         )
+
+    def _before_paying(self) -> None:
+        """Refuse what costs too much, and see that the video can be stored."""
+        if not self._is_cost_checked:
+            settings = self._settings
+            check_cost(self._hook, self._request, settings.max_cost, settings.on_unknown_price, self._log)
+            self._is_cost_checked = True
+        self._prove_place()
 
     def _prove_place(self) -> None:
         """See that the video can be stored, before it is paid for."""
@@ -226,7 +248,9 @@ class Execution:
             landed = self._land(task, settings.store_to or obtained.stored["uri"], obtained.stored)
             if landed != obtained.stored and (record := self._record()) is not None:
                 self._keep(record.model_copy(update={"stored": landed}))
-            return self._hand_on(self._result(task, handle) | known | landed)
+            result = self._result(task, handle) | known | landed
+            record = self._record()
+            return self._hand_on(result | {"cost": result["cost"] or (record.cost if record else None)})
         if obtained.task is not None and obtained.task.status is TaskStatus.SUCCEEDED:
             return self._finish(Ending(EndingStatus.SUCCESS, obtained.task))
         deadline = self._deadline(handle)
@@ -235,8 +259,8 @@ class Execution:
             self._defer(handle, deadline)
         ending = self._hook.wait_for_ending(handle, deadline, settings.poll_interval, self._log.info)
         if ending.status is EndingStatus.TIMEOUT and settings.cancel_on_timeout:
-            outcome = cancel_within(CANCEL_SECONDS, self._hook, handle)
-            ending = Ending(ending.status, ending.task, f"{ending.message}. {outcome}")
+            outcome = cancel_within(CANCEL_SECONDS, self._hook.account, handle)
+            ending = Ending(ending.status, ending.task, f"{ending.message}. {outcome.message}")
         self._waiting_for = None
         return self._finish(ending)
 
@@ -343,7 +367,10 @@ class Execution:
             result |= self._land(task, self._settings.store_to, record.stored if record else None)
         if record is not None:
             stored = {name: result[name] for name in ("uri", "bytes", "sha256") if name in result}
-            self._keep(record.model_copy(update={"finished": True, "stored": stored or record.stored}))
+            # A decorated function's request is not at hand any more: its estimate is on record.
+            result["cost"] = result["cost"] or record.cost
+            update = {"finished": True, "stored": stored or record.stored, "cost": result["cost"]}
+            self._keep(record.model_copy(update=update))
         return self._hand_on(result)
 
     def _keep(self, record: Record) -> None:
@@ -386,10 +413,11 @@ class Execution:
         return fail(kind(not_stored(task, target, reason), task_id=task.task_id, retryable=retryable))
 
     def _result(self, task: VideoTask, handle: TaskHandle | None) -> dict[str, Any]:
-        known = self._operator.known_of_request(self._context, self._operator.request_or_none(self._context))
+        request = self._operator.request_or_none(self._context)
+        known = self._operator.known_of_request(self._context, request)
         if handle is not None:
             known |= handle.to_dict()
-        return result_of(task, **known)
+        return result_of(self._hook.priced(task, request), **known)
 
     def _hand_on(self, result: dict[str, Any]) -> dict[str, Any]:
         self._show_link(result.get("video_url"))

@@ -94,7 +94,9 @@ def test_progress_is_in_the_task_state(rounds: MakeRounds) -> None:
     batch = rounds(shots(3))
     batch.run()
     assert batch.store is not None
-    assert batch.store.get("wan_progress") == {"total": 3, "succeeded": 3}
+    progress = batch.store.get("wan_progress")
+    costs = [{"amount": 0.6, "currency": "USD", "basis": "usage", "videos": 3}]
+    assert progress == {"total": 3, "succeeded": 3, "costs": costs}
 
 
 def test_a_manifest_that_cannot_be_written_is_known_before_anything_is_paid(rounds: MakeRounds, tmp_path: Any) -> None:

@@ -17,11 +17,12 @@ from airflow_provider_wan.client.errors import (
     WanTaskTimeout,
     WanTransportError,
 )
-from airflow_provider_wan.durable import STATE_KEY, Timing
+from airflow_provider_wan.durable import STATE_KEY, Attempt, Timing
 from airflow_provider_wan.operators.wan import WanTextToVideoOperator
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.worker import video as execution
 from airflow_provider_wan.worker.failing import AirflowFailException  # type: ignore[attr-defined]
+from airflow_provider_wan.worker.settings import Times
 from tests.driving import Driven, Instance
 
 from .conftest import KEY, VENDORS
@@ -42,11 +43,9 @@ def connections(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The product's waits, made short; the decisions stay."""
-    attempt = execution.Attempt  # type: ignore[attr-defined]
     timing = Timing(late=timedelta(0), look_again=0.02)
-    monkeypatch.setattr(execution, "Attempt", lambda **given: attempt(**given, timing=timing))
-    monkeypatch.setattr(execution, "THROTTLED_PAUSE", 0.05)
-    monkeypatch.setattr(execution, "SUBMIT_SECONDS_ON_WORKER", 0.0)
+    monkeypatch.setattr(execution, "Attempt", lambda **given: Attempt(**given, timing=timing))
+    monkeypatch.setattr("airflow_provider_wan.worker.settings.TIMES", Times(throttled_pause=0.05, submit=0.0))
 
 
 @pytest.fixture

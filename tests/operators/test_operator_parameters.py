@@ -61,6 +61,8 @@ COMMON: dict[str, Any] = {
     "cancel_on_timeout": True,
     "store_to": None,
     "ledger_path": None,
+    "max_cost": None,
+    "on_unknown_price": "fail",
 }
 REQUIRED = inspect.Parameter.empty
 OWN: dict[type[WanVideoOperator], dict[str, Any]] = {

@@ -22,7 +22,7 @@ from airflow_provider_wan.client.polling.window import WindowItem
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.requests import TextToVideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
-from airflow_provider_wan.hooks.wan import WanHook, shared_hook
+from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.triggers import wan as triggers
 from airflow_provider_wan.triggers.killed import KillReason, kill_reason_of
@@ -120,8 +120,6 @@ SEARCH: dict[str, Any] = {
         "until": "2026-01-02T03:04:06+00:00",
         "request_id": None,
         "not_ours": ["t-0"],
-        "clock_offset": None,
-        "owner": "",
         "timing": [60.0, 20.0, 120.0, 600.0],
     },
     "deadline": "2026-01-02T09:04:05+00:00",
@@ -245,7 +243,7 @@ async def test_a_connection_that_cannot_be_looked_up_at_first_ends_no_wait(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """Eight triggers start while the secrets backend is down; Airflow says that the connection does not exist."""
-    monkeypatch.setattr("airflow_provider_wan.hooks.wan.FIRST_PAUSE", 0.02)
+    monkeypatch.setattr("airflow_provider_wan.hooks.looking_up.persistently.__defaults__", (None, 0.02))
     handle = submitted()
     reads = 0
     monkeypatch.setenv("AIRFLOW_CONN_WAN_LATE", os.environ["AIRFLOW_CONN_WAN_DASHSCOPE"])
@@ -270,13 +268,6 @@ async def test_a_connection_that_cannot_be_looked_up_at_first_ends_no_wait(
     found = [event if kind == "task" else event["endings"]["a"] for event in events]
     assert [event["status"] for event in found] == ["success"] * 8
     assert reads >= 4
-
-
-async def test_a_connection_that_is_never_found_fails_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_wan.hooks.wan.FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("airflow_provider_wan.hooks.wan.LOOK_UP_PATIENCE", timedelta(seconds=0.1))
-    with pytest.raises(AirflowNotFoundException):
-        await shared_hook("wan_nowhere")
 
 
 # -- a kill -----------------------------------------------------------------------------------------------

@@ -42,16 +42,12 @@ from airflow_provider_wan.client.vendors.reading import retry_after
 
 @dataclass(frozen=True)
 class TaskFilter:
-    """Which tasks to list: a time window (aware datetimes; none for all that is kept), optionally a model and a state.
-
-    A vendor may not heed the state.
-    """
+    """Which tasks to list: a time window (aware datetimes; none for all that is kept), optionally a model."""
 
     since: datetime | None = None
     until: datetime | None = None
     model: str | None = None
     mode: Mode | None = None
-    status: TaskStatus | None = None
     page_size: int = 100
 
 
@@ -126,6 +122,10 @@ class Vendor(ABC):
     def base_url(self, region: str | None, workspace_id: str | None) -> str:
         """Return the origin and path prefix of the API."""
         return f"https://{self.default_host}"
+
+    def region_of(self, account: Account) -> str | None:
+        """Return the region whose prices hold for an account, ``None`` where the vendor has no regions."""
+        return None
 
     def auth_headers(self, account: Account) -> dict[str, str]:
         """Return the headers that carry the key; added only for the account's own origin."""
@@ -287,6 +287,14 @@ class Vendor(ABC):
             retry_after=retry_after(answer),
         )
 
+    parameter_names: ClassVar[Mapping[str, str]] = {}
+    """Names of the vendor's own fields, and the parameters that they are made of, where the two differ."""
+
+    def parameters_in(self, message: str) -> tuple[str, ...]:
+        """Return the parameters that a refusal speaks of by the vendor's own names for them."""
+        names = self.parameter_names.items()
+        return tuple(f"{name} is the parameter {own}" for name, own in names if re.search(rf"\b{name}\b", message))
+
     def failure_of(self, task: VideoTask) -> WanError:
         """Return the error that a failed task means."""
         failure = self.task_failure(task)
@@ -296,23 +304,15 @@ class Vendor(ABC):
         elif failure is Failure.BILLING:
             kind = WanBillingError  # type: ignore[assignment]
         reason = task.error_message or "no reason given by the vendor"
-        names = "".join(self._parameters_in(reason)) if failure is Failure.REQUEST else ""
+        if names := self.parameters_in(reason) if failure is Failure.REQUEST else ():
+            reason = f"{reason} ({', '.join(names)})"
         return kind(
-            f"{self.title} could not make the video{self.cost_of_failure}: {reason}{names}",
+            f"{self.title} could not make the video{self.cost_of_failure}: {reason}",
             code=task.error_code,
             request_id=task.request_id,
             task_id=task.task_id,
             retryable=failure in (Failure.SERVER, Failure.THROTTLED),
         )
-
-    parameter_names: ClassVar[Mapping[str, str]] = {}
-    """Names of the vendor's own fields, and the parameters that they are made of, where the two differ."""
-
-    def _parameters_in(self, message: str) -> Iterator[str]:
-        """Yield what a refusal that comes late says of the operator's parameters."""
-        for name, parameter in self.parameter_names.items():
-            if re.search(rf"\b{name}\b", message):
-                yield f" (its {name} is the parameter {parameter})"
 
 
 def merge(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

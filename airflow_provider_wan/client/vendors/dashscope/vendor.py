@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import Violation
@@ -42,7 +43,7 @@ from airflow_provider_wan.client.vendors.dashscope.answers import (
     milliseconds,
     zone_of,
 )
-from airflow_provider_wan.client.vendors.dashscope.errors import FAILURE_CODES
+from airflow_provider_wan.client.vendors.dashscope.errors import FAILURE_CODES, parameters_in
 from airflow_provider_wan.client.vendors.failures import Problem
 from airflow_provider_wan.client.vendors.reading import (
     as_dict,
@@ -69,16 +70,6 @@ DEFAULT_REGION = "ap-southeast-1"
 LIST_SPAN = timedelta(hours=24)
 """The longest window of one list call, and how long the vendor keeps tasks at all."""
 
-LISTED_AS = {
-    TaskStatus.PENDING: "PENDING",
-    TaskStatus.RUNNING: "RUNNING",
-    TaskStatus.SUCCEEDED: "SUCCEEDED",
-    TaskStatus.FAILED: "FAILED",
-    TaskStatus.CANCELLED: "CANCELED",
-    TaskStatus.UNKNOWN: "UNKNOWN",
-}
-"""The words by which the task list takes a state."""
-
 WORKSPACE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -87,12 +78,6 @@ class DashScope(Vendor):
 
     name = "dashscope"
     title = "DashScope"
-    parameter_names = {
-        "size": "resolution",
-        "img_url": "first_frame",
-        "first_frame_url": "first_frame",
-        "last_frame_url": "last_frame",
-    }
     default_host = SHARED_HOSTS[DEFAULT_REGION]
     default_models = {
         Mode.TEXT_TO_VIDEO: "wan2.7-t2v",
@@ -145,6 +130,15 @@ class DashScope(Vendor):
         if region not in SHARED_HOSTS:
             raise ValueError(f"region {region} has no shared host: set workspace_id in the connection's extra")
         return f"https://{SHARED_HOSTS[region]}"
+
+    def region_of(self, account: Account) -> str | None:
+        """Return the region of the account's host, else the one the connection names (a proxy tells none)."""
+        host = urlsplit(account.base_url).hostname or ""
+        own = re.fullmatch(r"[^.]+\.([a-z0-9-]+)\.maas\.aliyuncs\.com", host)
+        if own and own[1] in REGIONS:
+            return own[1]
+        by_host = {shared: region for region, shared in SHARED_HOSTS.items()}
+        return by_host.get(host) or account.region or DEFAULT_REGION
 
     def auth_headers(self, account: Account) -> dict[str, str]:
         """Return the bearer key and, when configured, the workspace."""
@@ -234,6 +228,10 @@ class DashScope(Vendor):
         """Take DashScope's own ``UNKNOWN`` as final: no such task for this account, or older than 24 h."""
         return super().is_final(task) or (task.raw_status or "").upper() == "UNKNOWN"
 
+    def parameters_in(self, message: str) -> tuple[str, ...]:
+        """Return what ``input.…`` and ``parameters.…`` in a text, several joined by ``&``, are called here."""
+        return parameters_in(message)
+
     def problem(self, answer: Answer) -> Problem | None:
         """Return the error of ``{"code", "message", "request_id"}``, also inside a 200, or of an OpenAI envelope."""
         content = answer.json()
@@ -262,8 +260,6 @@ class DashScope(Vendor):
             params["end_time"] = compact_time(until)
         if wanted.model:
             params["model_name"] = wanted.model
-        if wanted.status:
-            params["status"] = LISTED_AS[wanted.status]
         return Call("list_tasks", "GET", "/api/v1/tasks", params=params)
 
     def read_page(self, answer: Answer, wanted: TaskFilter, page: int) -> TaskPage:

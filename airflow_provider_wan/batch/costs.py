@@ -1,0 +1,42 @@
+"""What a batch costs: the estimate of what is to be paid, held to ``max_cost``, and the sum of what was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_wan.batch.batch import Batch
+from airflow_provider_wan.batch.items import Item
+from airflow_provider_wan.client.costs import Part, check_max_cost, sum_costs, sum_line
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
+
+
+def check_cost(batch: Batch) -> None:
+    """Log what the items that are not paid yet will cost, and refuse them above ``max_cost``.
+
+    :raises WanCostError: with the sum and its parts; nothing was submitted.
+    """
+    costs = batch.costs
+    if costs is None:
+        return
+    parts = [Part(f"row {item.id}", costs.estimate(item.request)) for item, entry in batch if entry.is_open]
+    if parts:
+        batch.log.info("Estimated cost of the %d videos that are to be paid: %s", len(parts), sum_line(parts))
+    check_max_cost(parts, batch.settings.max_cost, batch.settings.on_unknown_price)
+
+
+def cost_of_ending(batch: Batch, item: Item, ending: Ending) -> dict[str, Any] | None:
+    """Return what an item's task cost; the estimate when nobody has seen its end, for then it may be billed."""
+    if batch.costs is None:
+        return None
+    if ending.status in (EndingStatus.TIMEOUT, EndingStatus.ERROR):
+        return batch.costs.expected_cost(item.request)
+    return batch.costs.cost_of(ending.task, item.request)
+
+
+def costs_of(batch: Batch) -> dict[str, Any]:
+    """Return the sums: ``cost`` where all are in one currency, ``costs`` by currency, and how many are not known."""
+    sums = sum_costs(entry.cost for _, entry in batch)
+    cost = {name: sums[0][name] for name in ("amount", "currency", "basis")} if len(sums) == 1 else None
+    # What the vendor refused made no task, so it has no cost that could be unknown.
+    unknown = sum(entry.cost is None and entry.status is not None and entry.record is not None for _, entry in batch)
+    return {"cost": cost, "costs": sums, "without_cost": unknown}
