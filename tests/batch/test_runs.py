@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,3 +137,36 @@ def test_rendered_values_that_make_no_sense_are_refused_by_name(rounds: MakeRoun
     batch = rounds(shots(1), **{name: value})
     assert name in str(batch.fails())
     assert batch.posts() == {}
+
+
+def test_outlets_get_the_counts_and_an_alias_becomes_each_stored_video(rounds: MakeRounds, tmp_path: Path) -> None:
+    from collections import defaultdict
+
+    from airflow.sdk import Asset, AssetAlias
+
+    class Event:
+        def __init__(self) -> None:
+            self.extra: dict[str, Any] = {}
+            self.added: dict[str, Any] = {}
+
+        def add(self, asset: Asset, extra: dict[str, Any]) -> None:
+            self.added[asset.uri] = extra
+
+    folder, alias = Asset("s3://bucket/clips"), AssetAlias("clips")
+    batch = rounds([row("a"), row("b", seed=4)], store_to=f"file://{tmp_path}/clips", outlets=[folder, alias])
+    events: Any = defaultdict(Event)
+    attempt = batch.attempt()
+    attempt.context["outlet_events"] = events
+    attempt.run()
+    assert events[folder].extra["succeeded"] == 2
+    assert sorted(uri.rsplit("/")[-1] for uri in events[alias].added) == ["1.mp4", "2.mp4"]
+    assert [extra.get("seed") for _, extra in sorted(events[alias].added.items())] == [None, 4]
+    assert "prompt" not in str(events[alias].added)
+
+
+def test_the_manifest_has_usage_and_times(rounds: MakeRounds) -> None:
+    batch = rounds([row("a")])
+    batch.run()
+    (line,) = batch.manifest
+    assert line["usage"]
+    assert line["started_at"] <= line["finished_at"]
