@@ -35,8 +35,14 @@ from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.worker.assets import add_to_events
 from airflow_provider_wan.worker.costs import check_cost
 from airflow_provider_wan.worker.failing import fail
-from airflow_provider_wan.worker.killing import CANCEL_SECONDS, KILL_SECONDS, cancel_within
-from airflow_provider_wan.worker.ledgers import CLEARED, NO_TASK_STATE, is_iterated, store_for, survives_clear
+from airflow_provider_wan.worker.ledgers import (
+    CLEARED,
+    NO_TASK_STATE,
+    is_after_clear,
+    is_iterated,
+    store_for,
+    survives_clear,
+)
 from airflow_provider_wan.worker.settings import (
     RequestSource,
     TaskOperator,
@@ -95,7 +101,7 @@ class Execution:
             self._since = datetime.fromisoformat(event["since"])
             self._carried = event.get("record")
             self._clue = Clue.of(event["clue"]) if event.get("clue") else None
-        elif self._ledger.begin(int(getattr(self._context["ti"], "try_number", 1) or 1)):
+        elif is_after_clear(self._ledger, self._context):
             self._log.warning(CLEARED)
         return self._begin(lambda: self._attempt().obtain())
 

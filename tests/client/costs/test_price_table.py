@@ -88,7 +88,7 @@ def test_own_rows_come_before_shipped_ones_however_general_they_are() -> None:
     ],
 )
 def test_the_closest_row_holds(wanted: PriceKey, amount: int) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"amount": 1},
         {"amount": 2, "model": "wan2.7-*"},
         {"amount": 3, "model": "wan2.7-t2v*"},
