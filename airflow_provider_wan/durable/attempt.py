@@ -23,7 +23,7 @@ from airflow_provider_wan.client.errors import (
     WanTransportError,
 )
 from airflow_provider_wan.client.recovery.search import Clue, Sought, Timing
-from airflow_provider_wan.client.recovery.traits import model_sent, tells_all, traits_asked
+from airflow_provider_wan.client.recovery.traits import model_sent, shows_all, traits_asked
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.durable.ledger import IntentTaken, LedgerError, Record
@@ -400,8 +400,8 @@ class Attempt:
             if handle.request_id and handle.request_id == record.lost_request_id
             else (
                 "time, model and prompt"
-                if tells_all(self.request)
-                else "time, model and prompt (the vendor does not tell its media)"
+                if shows_all(self.request)
+                else "time, model and prompt (the vendor does not show its media)"
             )
         )
         self.log.info(

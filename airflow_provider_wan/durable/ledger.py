@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 STATE_KEY = "wan_submission"
 MARK_KEY = "wan_attempt"
 FORGOTTEN = "forgotten"
-"""The field that tells a tombstone from a record."""
+"""The field that marks a tombstone."""
 FORMER_KEPT = 20
 KEEP_TRIES = 3
 

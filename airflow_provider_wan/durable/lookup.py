@@ -24,7 +24,7 @@ from airflow_provider_wan.client.recovery.search import (
     read_list,
     seconds_to_sure,
 )
-from airflow_provider_wan.client.recovery.traits import Likeness, likeness, tells_all
+from airflow_provider_wan.client.recovery.traits import Likeness, likeness, shows_all
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.client.transport.client import WanClient
@@ -68,7 +68,7 @@ class Knowledge:
             return None
         if page.served_at is None:
             return None
-        # The vendor's clock is told in whole seconds, and was read somewhere between our two moments.
+        # The vendor's clock is given in whole seconds, and was read somewhere between our two moments.
         offset = (page.served_at - now - (utc_now() - now) / 2).total_seconds()
         self._clock = (now, offset)
         return offset
@@ -164,7 +164,7 @@ def confirm(client: WanClient, sought: Sought, request: VideoRequest, clue: Clue
     if clue.is_named:
         return Found(handle=sought.handle_of(clue.rows[0]))
     matches: list[tuple[TaskHandle, VideoTask]] = []
-    untold: list[str] = []
+    unclear: list[str] = []
     for row in clue.rows:
         handle = sought.handle_of(row)
         try:
@@ -177,21 +177,21 @@ def confirm(client: WanClient, sought: Sought, request: VideoRequest, clue: Clue
         match alike:
             case Likeness.SAME:
                 matches.append((handle, task))
-            case Likeness.UNTOLD:
-                untold.append(row.task_id)
-    if len(matches) == 1 and not untold and not (whose.is_all_known or tells_all(request)):
+            case Likeness.UNKNOWN:
+                unclear.append(row.task_id)
+    if len(matches) == 1 and not unclear and not (whose.is_all_known or shows_all(request)):
         return Found(
             why=f"Task {matches[0][0].task_id} from the time of the lost submission has its prompt, but the vendor "
-            "does not tell of what else the request has (media, seed, negative prompt), so it may be another one's"
+            "does not show of what else the request has (media, seed, negative prompt), so it may be another one's"
         )
-    if len(matches) == 1 and not untold:
+    if len(matches) == 1 and not unclear:
         return Found(handle=matches[0][0], task=matches[0][1])
-    if not matches and not untold:
+    if not matches and not unclear:
         return _absent(sought, clue)
-    ids = ", ".join([handle.task_id for handle, _ in matches] + untold)
+    ids = ", ".join([handle.task_id for handle, _ in matches] + unclear)
     return Found(
-        why=f"{len(matches) + len(untold)} task(s) from the time of the lost submission may be this one's ({ids}): "
-        "what the vendor tells of them does not decide it"
+        why=f"{len(matches) + len(unclear)} task(s) from the time of the lost submission may be this one's ({ids}): "
+        "what the vendor shows of them does not decide it"
     )
 
 

@@ -62,8 +62,8 @@ class Lost:
 class PaidCall:
     """Submits one request so that the next attempt knows of it: intent, POST, record.
 
-    :param account_name: what tells accounts apart in the fingerprint.
-    :param series: identifies a series of automatic retries, so that a person's wish is told from a retry.
+    :param account_name: what shows accounts apart in the fingerprint.
+    :param series: identifies a series of automatic retries, so that a person's wish and a retry can be kept apart.
     :param asks_first: prove with a free call that the vendor answers before the paid one is sent; always done where a
         lost answer could not be looked up.
     :param before: called, once or more, before an intent is written; what it raises keeps the call from being sent.

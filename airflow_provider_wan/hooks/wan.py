@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseHook
+from airflow.sdk import BaseHook, ObjectStoragePath
 
 from airflow_provider_wan.client.account import Account
-from airflow_provider_wan.client.errors import Violation, WanError, WanRequestError
+from airflow_provider_wan.client.errors import Violation, WanAuthError, WanError, WanRequestError
 from airflow_provider_wan.client.polling.poller import Poller, shared_poller
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, Watch
 from airflow_provider_wan.client.recovery.search import Clue, Sought
@@ -25,7 +25,7 @@ from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, Upload, Vendor
 from airflow_provider_wan.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
-from airflow_provider_wan.hooks.account import account_of
+from airflow_provider_wan.hooks.account import account_of, with_account
 from airflow_provider_wan.hooks.looking_up import looked_up, persistently
 
 if TYPE_CHECKING:
@@ -199,9 +199,10 @@ class WanHook(BaseHook):
             left = (deadline - utc_now()).total_seconds()
             time.sleep(max(0.0, min(poll_interval * random.uniform(0.9, 1.1), left)))  # noqa: S311 - jitter
 
-    def upload_file(self, path: str | Path, model: str | None = None) -> str:
-        """Hand a local file to the vendor; return a URL it takes as media (living 24 to 72 h).
+    def upload_file(self, path: str | Path | ObjectStoragePath, model: str | None = None) -> str:
+        """Hand a file to the vendor; return a URL it takes as media (living 24 to 72 h).
 
+        :param path: a local file, or one in object storage.
         :param model: the model it is for; DashScope binds uploads to it.
         :raises WanRequestError: for a file the vendor takes no upload of.
         """
@@ -212,6 +213,8 @@ class WanHook(BaseHook):
         """Prove the key without submitting anything."""
         try:
             return True, self.get_conn().test_key()
+        except WanAuthError as error:
+            return False, str(with_account(error, self.wan_conn_id, self.account))
         except WanError as error:
             return False, str(error)
         finally:
@@ -314,7 +317,7 @@ class WanHook(BaseHook):
         async with await self.aget_poller(until) as poller:
             return await wait_for_some(poller, window, poll_interval, enough, wake_at, linger)
 
-    async def aupload_file(self, path: str | Path, model: str | None = None) -> str:
+    async def aupload_file(self, path: str | Path | ObjectStoragePath, model: str | None = None) -> str:
         """Hand a local file to the vendor; see :meth:`upload_file`."""
         async with await self.aget_conn() as client:
             upload = await asyncio.to_thread(_upload, client.vendor, path, model)
@@ -385,8 +388,8 @@ def _delta(timeout: float | timedelta) -> timedelta:
     return timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
 
 
-def _upload(vendor: Vendor, path: str | Path, model: str | None) -> Upload:
-    path = Path(path)
+def _upload(vendor: Vendor, path: str | Path | ObjectStoragePath, model: str | None) -> Upload:
+    path = ObjectStoragePath(str(path)) if "://" in str(path) else Path(str(path))
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     wrong = None
     if not path.is_file():

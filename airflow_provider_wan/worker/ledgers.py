@@ -16,7 +16,8 @@ from urllib.parse import quote
 from airflow.sdk import ObjectStoragePath
 from fsspec import AbstractFileSystem
 
-from airflow_provider_wan.durable import StateStore
+from airflow_provider_wan.durable import Ledger, StateStore
+from airflow_provider_wan.triggers.killed import CLEARS_DELETE_STATE, airflow_version
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,11 @@ def configured_path() -> str | None:
 def survives_clear(store: StateStore | None) -> bool:
     """Whether no clear of the Airflow task reaches the record, on any Airflow."""
     return isinstance(store, ObjectStore)
+
+
+def is_after_clear(ledger: Ledger, context: Any) -> bool:
+    """Mark the start of an attempt; return whether a clear has deleted what earlier ones recorded (Airflow 3.4)."""
+    return airflow_version() >= CLEARS_DELETE_STATE and ledger.begin(int(getattr(context["ti"], "try_number", 1) or 1))
 
 
 def parts_of(context: Any) -> list[str]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from airflow_provider_wan.client.errors import WanError, WanQuotaError
+from airflow_provider_wan.client.errors import WanAuthError, WanError, WanQuotaError
 from airflow_provider_wan.client.polling.cancelling import CANCEL_SECONDS, cancel_within
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.recovery.search import Sought
@@ -29,6 +29,7 @@ from airflow_provider_wan.durable import (
     StateStore,
     heal,
 )
+from airflow_provider_wan.hooks.account import with_account
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
 from airflow_provider_wan.triggers.owner import owner_of
@@ -43,6 +44,7 @@ from airflow_provider_wan.worker.ledgers import (
     store_for,
     survives_clear,
 )
+from airflow_provider_wan.worker.places import own_place
 from airflow_provider_wan.worker.settings import (
     RequestSource,
     TaskOperator,
@@ -65,7 +67,9 @@ class VideoTaskOperator(TaskOperator, RequestSource, Protocol):
 def begun(settings: Callable[[], Mapping[str, Any]], operator: VideoTaskOperator, context: Context) -> Execution:
     """Return a run whose settings are an operator's rendered parameters; wrong ones make Airflow's retries useless."""
     try:
-        return Execution(VideoSettings(**settings()), operator, context)
+        values = settings()
+        place = own_place(values["store_to"], operator, context)
+        return Execution(VideoSettings(**{**values, "store_to": place}), operator, context)
     except WanError as error:
         fail(error)
 
@@ -119,6 +123,8 @@ class Execution:
                 refusal = error
                 pause = max(error.retry_after or 0.0, self._settings.times.throttled_pause)
                 found = ComeBack(pause, f"The submission is throttled, no task was made: {error}")
+            except WanAuthError as error:
+                fail(with_account(error, self._settings.wan_conn_id, self._hook.account))
             except WanError as error:
                 fail(error)
             finally:

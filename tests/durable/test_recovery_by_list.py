@@ -87,7 +87,7 @@ def test_a_server_error_after_the_task_was_made_is_recognised_by_its_request_id(
     caplog.set_level("INFO")
     run = attempts(prompt=f"x [sandbox error-after-create={status} run-forever]")
     found = run.obtain()
-    assert found.is_adopted, "at once, although the task runs and tells no prompt"
+    assert found.is_adopted, "at once, although the task runs and shows no prompt"
     assert found.task is None
     assert "by its request id" in caplog.text
     assert run.created == 1
@@ -306,7 +306,7 @@ def test_a_picture_that_is_not_told_is_said_in_the_log(
     run = attempts(request=PICTURE)
     lose(run)
     assert run.obtain(knows_all_others=True).is_adopted
-    assert "does not tell its media" in caplog.text
+    assert "does not show its media" in caplog.text
 
 
 def test_many_pages_are_read_to_the_task(attempts: MakeAttempts) -> None:

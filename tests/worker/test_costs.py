@@ -64,7 +64,8 @@ def test_a_decorated_function_has_a_cost_at_every_vendor(own_prices: str, vendor
             return self.xcoms.get(key)
 
     def make() -> Any:
-        return shot.operator_class(python_callable=shot.function, **shot.kwargs)
+        decorated: Any = shot
+        return decorated.operator_class(python_callable=decorated.function, **decorated.kwargs)
 
     cost = Driven(make, instance=WithPulls()).run()["cost"]
     assert cost["amount"] > 0

@@ -29,6 +29,12 @@ def next_try(run: Driven, *, is_cleared: bool, store: Store | None) -> Driven:
     return Driven(run.make, store, instance)
 
 
+@pytest.fixture
+def airflow_3_4(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a clear deletes task state."""
+    monkeypatch.setattr("airflow_provider_wan.worker.ledgers.airflow_version", lambda: (3, 4))
+
+
 @pytest.mark.parametrize("has_state", [True, False], ids=["airflow-3.3", "airflow-3.1"])
 def test_a_ledger_path_survives_every_clear(sandbox: Sandbox, tmp_path: Path, has_state: bool) -> None:
     run = run_of(Store() if has_state else None, ledger_path=f"file://{tmp_path}/{{{{ ti.dag_id }}}}")
@@ -49,6 +55,7 @@ def test_a_ledger_path_lets_a_deferred_task_be_left_alone_by_its_trigger(sandbox
         assert kwargs["durable"] is True
 
 
+@pytest.mark.usefixtures("airflow_3_4")
 def test_a_clear_that_deleted_the_record_is_said(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_of(Store())
     run.run()
@@ -64,6 +71,7 @@ def test_a_clear_that_deleted_the_record_is_said(sandbox: Sandbox, capsys: pytes
     assert len(sandbox.ledger()["created"]) == 2
 
 
+@pytest.mark.usefixtures("airflow_3_4")
 def test_a_retry_whose_first_try_came_to_nothing_is_no_clear(
     sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,10 +80,10 @@ class Finder:
         theirs = {row.task_id for row in reading.rows if owners.get(row.task_id, sought.owner) != sought.owner}
         return replace(sought, not_ours=sought.not_ours | theirs) if theirs else sought
 
-    async def find(self, sought: Sought, deadline: datetime, tell: Callable[[str], None] = lambda _: None) -> Clue:
+    async def find(self, sought: Sought, deadline: datetime, on_news: Callable[[str], None] = lambda _: None) -> Clue:
         """Look until it is clear what became of a submission, or the deadline has passed.
 
-        :param tell: called, in the caller's own context, with what is in the way, once for each kind of it.
+        :param on_news: called, in the caller's own context, with what is in the way, once for each kind of it.
         """
         search = _Search(sought)
         self._searches.append(search)
@@ -92,7 +92,7 @@ class Finder:
             # In a context of its own: it outlives the trigger that happened to start it, and that one's log.
             self._task = asyncio.create_task(self._run(), context=Context())
         try:
-            return await search.end(deadline, tell)
+            return await search.end(deadline, on_news)
         finally:
             self._searches.remove(search)
             if not self._searches and self._task is not None:
@@ -187,17 +187,17 @@ class _Search:
         self.outcome = outcome
         self._news.set()
 
-    async def end(self, deadline: datetime, tell: Callable[[str], None]) -> Clue:
-        told: set[str] = set()
+    async def end(self, deadline: datetime, on_news: Callable[[str], None]) -> Clue:
+        said: set[str] = set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, (deadline - utc_now()).total_seconds())):
                 while isinstance(self.outcome, Open):
                     await self._news.wait()
                     self._news.clear()
-                    if isinstance(self.outcome, Open) and self.outcome.kind not in told:
+                    if isinstance(self.outcome, Open) and self.outcome.kind not in said:
                         # Once each: numbers change from look to look, and a vendor may be in trouble now and then.
-                        told.add(self.outcome.kind)
-                        tell(self.outcome.why)
+                        said.add(self.outcome.kind)
+                        on_news(self.outcome.why)
         if isinstance(self.outcome, Clue):
             return self.outcome
         return Clue(self.sought.intent_at, utc_now(), why=self.outcome.why)

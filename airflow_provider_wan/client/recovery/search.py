@@ -1,6 +1,6 @@
 """What the vendor's task list says about a submission whose answer was lost: pure, shared by both ways to read it.
 
-Paying twice is worse than asking a person: whatever the list leaves open is told, never taken for "no task".
+Paying twice is worse than asking a person: whatever the list leaves open is said so, never taken for "no task".
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from airflow_provider_wan.client.recovery.traits import Traits, traits_told
+from airflow_provider_wan.client.recovery.traits import Traits, traits_shown
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask, utc_now
 from airflow_provider_wan.client.vendors.base import TaskPage
 
@@ -20,7 +20,7 @@ MOST_KNOWN = 5000
 """Finished tasks whose traits are kept: about 2 MB."""
 
 DATE_GRAIN = timedelta(seconds=2)
-"""A vendor's clock is told in whole seconds, and servers write that down once a second."""
+"""A vendor's clock is given in whole seconds, and servers write that down once a second."""
 
 NOT_BILLED = (TaskStatus.FAILED, TaskStatus.CANCELLED)
 
@@ -31,7 +31,7 @@ class Timing:
 
     :param late: how long after its lost answer a task may still appear in the list.
     :param look_again: seconds until the next look.
-    :param clock_margin: doubt about the clocks when the answer told the vendor's; the intent may have been
+    :param clock_margin: doubt about the clocks when the answer named the vendor's; the intent may have been
         written by another worker than this one.
     :param unknown_clock_margin: doubt about the clocks otherwise.
     """
@@ -61,7 +61,7 @@ class Sought:
     :param until: after this moment no POST was begun: when its answer was lost, if known.
     :param request_id: the vendor's id of the exchange, when the broken answer carried it.
     :param not_ours: ids of tasks that are known to be others'.
-    :param clock_offset: seconds by which the vendor's clock was ahead of that by which the moments were told.
+    :param clock_offset: seconds by which the vendor's clock was ahead of that by which the moments were read.
     :param owner: names the task instance that looks, among those that wait for tasks.
     """
 
@@ -180,7 +180,7 @@ class Reading:
         self.rows.extend(rows)
         self.next_page = page.next_page
         for row in rows:
-            # An order that is not the expected one, or not told, lets no conclusion be drawn.
+            # An order that is not the expected one, or not shown, lets no conclusion be drawn.
             is_in_order = row.submitted_at and (self._oldest is None or row.submitted_at <= self._oldest)
             self._is_sorted = self._is_sorted and bool(is_in_order)
             self._oldest = row.submitted_at
@@ -204,7 +204,7 @@ class Reading:
         return sought.intent_at + off - margin, sought.until + off + margin + timing.late
 
     def possible(self, sought: Sought) -> list[VideoTask]:
-        """Return the rows that may be the one; what a row does not tell speaks for it."""
+        """Return the rows that may be the one; what a row does not show speaks for it."""
         start, end = self._span(sought)
         return [
             row
@@ -268,24 +268,24 @@ class Catalogue:
     """The traits of finished tasks of one account: what was read once is not read again."""
 
     def __init__(self) -> None:
-        self._told: OrderedDict[str, Traits] = OrderedDict()
+        self._shown: OrderedDict[str, Traits] = OrderedDict()
 
     def note(self, task: VideoTask) -> None:
-        """Keep what a finished task tells of itself; the oldest is forgotten."""
+        """Keep what a finished task shows of itself; the oldest is forgotten."""
         if task.status is not TaskStatus.SUCCEEDED:
             return
-        self._told[task.task_id] = traits_told(task)
-        if len(self._told) > MOST_KNOWN:
-            self._told.popitem(last=False)
+        self._shown[task.task_id] = traits_shown(task)
+        if len(self._shown) > MOST_KNOWN:
+            self._shown.popitem(last=False)
 
     def unread(self, rows: Iterable[VideoTask]) -> list[VideoTask]:
         """Return those of finished ``rows`` of which nothing is known."""
-        return [row for row in rows if row.status.is_ended and row.task_id not in self._told]
+        return [row for row in rows if row.status.is_ended and row.task_id not in self._shown]
 
     def alike(self, rows: Iterable[VideoTask], sought: Sought) -> list[VideoTask]:
         """Return those of ``rows`` that may be the one."""
         none = Traits()
-        return [row for row in rows if sought.traits.may_be(self._told.get(row.task_id, none))]
+        return [row for row in rows if sought.traits.may_be(self._shown.get(row.task_id, none))]
 
 
 @dataclass(frozen=True)
@@ -346,7 +346,7 @@ class Open:
 
 
 def judge(sought: Sought, reading: Reading, catalogue: Catalogue) -> Clue | Open:
-    """Say what a complete reading tells of one search."""
+    """Say what a complete reading shows of one search."""
     named = reading.named(sought)
     if named is not None:
         return Clue(sought.intent_at, reading.read_at, (named,), is_named=True)
@@ -359,7 +359,7 @@ def judge(sought: Sought, reading: Reading, catalogue: Catalogue) -> Clue | Open
         return Open(
             "running",
             f"{running} task(s) of {sought.model} from the time of the lost submission are still running; "
-            "the vendor tells their prompts when they have finished",
+            "the vendor shows their prompts when they have finished",
             unread,
             sought.timing.look_again,
         )

@@ -1,4 +1,4 @@
-"""Says whether a finished task was made from a request, by what the vendor tells of it."""
+"""Says whether a finished task was made from a request, by what the vendor shows of it."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class Likeness(Enum):
 
     SAME = "same"
     OTHER = "other"
-    UNTOLD = "untold"
-    """The vendor does not tell enough to say either."""
+    UNKNOWN = "unknown"
+    """The vendor does not show enough to say either."""
 
 
 class Traits(NamedTuple):
     """What a request and a finished task can be compared by where their prompts must not be kept.
 
-    :param prompt: digest of the prompt; empty when there is none, or when the vendor tells none.
+    :param prompt: digest of the prompt; empty when there is none, or when the vendor shows none.
     :param opening: digest of the first 500 characters of a prompt that has as many: vendors cut long ones off.
-    :param resolution: tier; ``None`` when it is not told, or says nothing. So are the others.
+    :param resolution: tier; ``None`` when it is not shown, or says nothing. So are the others.
     :param duration: seconds.
     """
 
@@ -44,24 +44,24 @@ class Traits(NamedTuple):
     ratio: str | None = None
     duration: float | None = None
 
-    def may_be(self, told: Traits) -> bool:
-        """Whether a task with the traits ``told`` may be of a request with these; the prompts themselves decide."""
-        if self.prompt and told.prompt and self.prompt != told.prompt:
-            is_cut = bool(told.opening) and told.opening == self.opening
+    def may_be(self, shown: Traits) -> bool:
+        """Whether a task with the traits ``shown`` may be of a request with these; the prompts themselves decide."""
+        if self.prompt and shown.prompt and self.prompt != shown.prompt:
+            is_cut = bool(shown.opening) and shown.opening == self.opening
             if not is_cut:
                 return False
-        elif told.prompt and not self.prompt:
+        elif shown.prompt and not self.prompt:
             return False
-        return not self.contradict(told)
+        return not self.contradict(shown)
 
-    def contradict(self, told: Traits) -> bool:
-        """Whether tier, ratio or length differ, as far as both sides tell them."""
-        pairs = ((self.resolution, told.resolution), (self.ratio, told.ratio))
+    def contradict(self, shown: Traits) -> bool:
+        """Whether tier, ratio or length differ, as far as both sides show them."""
+        pairs = ((self.resolution, shown.resolution), (self.ratio, shown.ratio))
         if any(said is not None and asked is not None and said != asked for asked, said in pairs):
             return True
-        if self.duration is None or told.duration is None:
+        if self.duration is None or shown.duration is None:
             return False
-        return abs(told.duration - self.duration) > DURATION_TOLERANCE
+        return abs(shown.duration - self.duration) > DURATION_TOLERANCE
 
 
 def traits_asked(request: VideoRequest) -> Traits:
@@ -74,38 +74,43 @@ def traits_asked(request: VideoRequest) -> Traits:
     return Traits(prompt, opening, request.resolution, ratio, request.duration if _has_set_length(request) else None)
 
 
-def traits_told(task: VideoTask) -> Traits:
-    """Return what a finished task tells of itself."""
+def traits_shown(task: VideoTask) -> Traits:
+    """Return what a finished task shows of itself."""
     return Traits(*_digests(_squeezed(task.prompt)), task.resolution, task.ratio, task.duration)
 
 
 def likeness(task: VideoTask, request: VideoRequest) -> Likeness:
-    """Compare prompt, tier, ratio and length, as far as the task tells them."""
+    """Compare prompt, tier, ratio and length, as far as the task shows them."""
     if task.status in (TaskStatus.FAILED, TaskStatus.CANCELLED):
         # It may have been this one's, but there is nothing to adopt and nothing is billed.
         return Likeness.OTHER
     if task.status is not TaskStatus.SUCCEEDED:
-        return Likeness.UNTOLD
+        return Likeness.UNKNOWN
     asked, said = _squeezed(_prompt_sent(request)), _squeezed(task.prompt)
     if asked and not said:
-        return Likeness.UNTOLD
+        return Likeness.UNKNOWN
     if asked != said and not (len(said) >= SHORTEST_CUT and asked.startswith(said)):
         return Likeness.OTHER
-    return Likeness.OTHER if traits_asked(request).contradict(traits_told(task)) else Likeness.SAME
+    return Likeness.OTHER if traits_asked(request).contradict(traits_shown(task)) else Likeness.SAME
 
 
-def tells_all(request: VideoRequest) -> bool:
-    """Whether a finished task tells everything of the request that its content depends on."""
-    untold = (media_urls(request), request.negative_prompt, request.seed is not None, _untold_extra(request.extra_body))
-    return not any(untold)
+def shows_all(request: VideoRequest) -> bool:
+    """Whether a finished task shows everything of the request that its content depends on."""
+    hidden = (
+        media_urls(request),
+        request.negative_prompt,
+        request.seed is not None,
+        _hidden_extra(request.extra_body),
+    )
+    return not any(hidden)
 
 
-def _untold_extra(extra: Mapping[str, Any]) -> list[str]:
-    """Return what of ``extra_body`` a finished task does not tell."""
-    told = {"input": {"prompt"}, "parameters": {"resolution", "ratio", "duration"}}
+def _hidden_extra(extra: Mapping[str, Any]) -> list[str]:
+    """Return what of ``extra_body`` a finished task does not show."""
+    shown = {"input": {"prompt"}, "parameters": {"resolution", "ratio", "duration"}}
     parts = [(name, item) for name, value in extra.items() if isinstance(value, Mapping) for item in value]
     rest = [name for name, value in extra.items() if not isinstance(value, Mapping) and name != "model"]
-    return rest + [item for name, item in parts if item not in told.get(name, ())]
+    return rest + [item for name, item in parts if item not in shown.get(name, ())]
 
 
 def model_sent(request: VideoRequest, model: str) -> str:

@@ -232,8 +232,7 @@ class Schedule:
             if entry.may_end <= soon and not entry.is_ended and task_id not in self._asked and self._may_show(entry)
         ]
         self._cycles += 1
-        # Where many are queued, a full sweep shows who has not begun: they need not be looked for in the next ones.
-        sweeps.begin(ripe, now, cycle, may_be_by_status=2 * self._queues.waiting <= len(self._entries))
+        sweeps.begin(ripe, now, cycle)
 
     def _may_show(self, entry: Wait) -> bool:
         """Whether the list can be expected to show a task; one that it did not show gets another chance at times."""

@@ -96,7 +96,7 @@ def test_the_closest_row_holds(wanted: PriceKey, amount: int) -> None:
         {"amount": 5, "model": "wan2.7-t2v"},
         {"amount": 6, "model": "wan2.7-t2v", "resolution": "1080p", "region": "ap-southeast-1"},
     ]
-    found = PriceTable(read_prices([row | {"currency": "usd"} for row in rows])).find(wanted)
+    found = PriceTable(read_prices([dict(row, currency="usd") for row in rows])).find(wanted)
     assert found is not None
     assert found.amount == amount
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wan.client.recovery.traits import Likeness, likeness, traits_asked, traits_told
+from airflow_provider_wan.client.recovery.traits import Likeness, likeness, traits_asked, traits_shown
 from airflow_provider_wan.client.requests import ImageToVideoRequest, TextToVideoRequest, VideoEditRequest
 from airflow_provider_wan.client.tasks import TaskStatus, VideoTask
 
@@ -51,7 +51,7 @@ def test_traits_leave_in_whatever_the_prompts_may_decide(
     request_: Any, told: dict[str, Any], is_possible: bool, is_same: bool
 ) -> None:
     finished = task(**told)
-    assert traits_asked(request_).may_be(traits_told(finished)) == is_possible
+    assert traits_asked(request_).may_be(traits_shown(finished)) == is_possible
     assert (likeness(finished, request_) is Likeness.SAME) == is_same
 
 

@@ -70,16 +70,6 @@ DEFAULT_REGION = "ap-southeast-1"
 LIST_SPAN = timedelta(hours=24)
 """The longest window of one list call, and how long the vendor keeps tasks at all."""
 
-LISTED_AS = {
-    TaskStatus.PENDING: "PENDING",
-    TaskStatus.RUNNING: "RUNNING",
-    TaskStatus.SUCCEEDED: "SUCCEEDED",
-    TaskStatus.FAILED: "FAILED",
-    TaskStatus.CANCELLED: "CANCELED",
-    TaskStatus.UNKNOWN: "UNKNOWN",
-}
-"""The words by which the task list takes a state."""
-
 WORKSPACE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -270,8 +260,6 @@ class DashScope(Vendor):
             params["end_time"] = compact_time(until)
         if wanted.model:
             params["model_name"] = wanted.model
-        if wanted.status:
-            params["status"] = LISTED_AS[wanted.status]
         return Call("list_tasks", "GET", "/api/v1/tasks", params=params)
 
     def read_page(self, answer: Answer, wanted: TaskFilter, page: int) -> TaskPage:
