@@ -25,7 +25,7 @@ def _number(label: str, description: str) -> dict[str, Any]:
 CONNECTION_FIELDS: dict[str, Any] = {
     "vendor": {
         "label": "Vendor",
-        "description": "Whose API the key is for.",
+        "description": "Whose API the key is for: gccai is GCCAI/APIMart, freepik is Freepik/Magnific.",
         "schema": {
             "type": "string",
             "default": "dashscope",

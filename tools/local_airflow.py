@@ -144,9 +144,10 @@ class LocalAirflow:
         """
         self.rest.close()
         try:
-            self._family.stop(grace)
+            self._family.terminate(self._running.values(), grace)
+            self.database.stop()  # before the guard goes, which would kill it
         finally:
-            self.database.stop()
+            self._family.stop(grace)
         self._running.clear()
 
     # -- components ---------------------------------------------------------------------------------------

@@ -9,9 +9,8 @@ from airflow_provider_wan.batch.costs import check_cost
 from airflow_provider_wan.batch.items import Item, digest_of, refuse_all
 from airflow_provider_wan.batch.records import ItemRecord, Stop
 from airflow_provider_wan.batch.targets import follow
-from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.polling.cancelling import abandon
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
-from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.hooks.wan import WanHook
 
 
@@ -106,15 +105,9 @@ def _cancel(batch: Batch, hook: WanHook, entry: ItemRecord) -> bool:
     handle = entry.record.handle if entry.record else None
     if handle is None:
         return False
-    is_cancelled = False
-    if handle.vendor == hook.vendor.name:
-        try:
-            is_cancelled = hook.cancel_task(handle, Patience(tries=2))
-        except WanError as error:
-            batch.log.info("%s", error)
-    fate = "cancelled, it is not billed" if is_cancelled else "left to run, it is billed"
-    batch.log.info("Task %s is not wanted any more: %s", handle.task_id, fate)
-    return is_cancelled
+    outcome = abandon(hook.get_conn(), handle)
+    batch.log.info("Task %s is not wanted any more. %s", handle.task_id, outcome.message)
+    return outcome.is_cancelled is True
 
 
 def _tell(batch: Batch) -> None:

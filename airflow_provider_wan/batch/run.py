@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_wan.batch.batch import Batch
-from airflow_provider_wan.batch.cancelling import cancel_before_exit, cancel_overdue
 from airflow_provider_wan.batch.ending import take_ending, verdict
 from airflow_provider_wan.batch.items import build_items
 from airflow_provider_wan.batch.ledger import BatchLedger
@@ -20,6 +19,7 @@ from airflow_provider_wan.batch.settings import BatchSettings
 from airflow_provider_wan.batch.storing import Storing
 from airflow_provider_wan.batch.submitting import Submitting
 from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.polling.cancelling import cancel_all, cancel_all_within, overdue
 from airflow_provider_wan.client.polling.watch import Ending
 from airflow_provider_wan.client.polling.window import WindowItem, linger_for
 from airflow_provider_wan.hooks.wan import WanHook
@@ -43,6 +43,10 @@ def begun(settings: Callable[[], Mapping[str, Any]], operator: TaskOperator, con
         return BatchRun(BatchSettings(**settings()), operator, context)
     except WanError as error:
         fail(error)
+
+
+KILL_SECONDS = 4.0
+"""A worker that is killed has a few seconds."""
 
 
 class BatchRun:
@@ -171,7 +175,7 @@ class BatchRun:
     ) -> dict[str, Ending]:
         endings = await self._hook.await_some(window, settings.poll_interval, enough, wake_at, linger)
         if settings.cancel_on_timeout:
-            await cancel_overdue(self._hook, window, endings)
+            await cancel_all(self._hook.aget_conn, overdue(window, endings))
         return endings
 
     def on_kill(self) -> None:
@@ -180,7 +184,7 @@ class BatchRun:
         if batch is None or not batch.settings.cancel_on_kill:
             return
         handles = [waited.handle for waited in batch.window()]
-        cancelled = cancel_before_exit(WanHook(batch.settings.wan_conn_id), handles)
+        cancelled = cancel_all_within(KILL_SECONDS, WanHook(batch.settings.wan_conn_id).get_conn(), handles)
         self._log.info(
             "%d of %d tasks were cancelled while queued (not billed); the others may run on and be billed, and stay "
             "recorded",

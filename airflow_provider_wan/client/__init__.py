@@ -1,4 +1,8 @@
-"""The vendors' HTTP APIs; imports no Airflow. What users take from here are the models: requests, handles and tasks."""
+"""One account at one vendor: what a request is, what may be sent, how a task is waited for.
+
+In: requests, handles and an account; out: handles, tasks and errors. It imports no Airflow, stores nothing and reads no
+configuration. What users take from here are the models: requests, handles and tasks.
+"""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from airflow_provider_wan.client.errors import (
     WanSubmissionUnknown,
     WanTransportError,
 )
+from airflow_provider_wan.client.polling.cancelling import abandon
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.client.transport.client import WanClient
@@ -141,15 +142,11 @@ class PaidCall:
         handle = record.handle
         if record.abandoned or record.finished or handle is None or handle.vendor != self.client.vendor.name:
             return record
-        try:
-            is_cancelled = self.client.cancel_task(handle, Patience(tries=2))
-        except WanError as error:
-            self.log.warning("The former task %s could not be cancelled and may be billed: %s", handle.task_id, error)
+        outcome = abandon(self.client, handle)
+        if outcome.is_cancelled is None:
+            self.log.warning("The request has changed. %s", outcome.message)
             return record
-        outcome = (
-            "was cancelled and is not billed" if is_cancelled else "cannot be cancelled; if it still runs, it is billed"
-        )
-        self.log.info("The former task %s %s", handle.task_id, outcome)
+        self.log.info("The request has changed. %s", outcome.message)
         return record.model_copy(update={"abandoned": True})
 
     def ask_first(self) -> None:

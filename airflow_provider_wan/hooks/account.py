@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from airflow_provider_wan.client.account import Account
-from airflow_provider_wan.client.errors import Violation, WanRequestError
-from airflow_provider_wan.client.urls import shorten
+from airflow_provider_wan.client.errors import Violation, WanAuthError, WanRequestError
+from airflow_provider_wan.client.urls import public_url, shorten
 from airflow_provider_wan.client.vendors import DEFAULT_VENDOR, VENDOR_NAMES, vendor_of
 from airflow_provider_wan.client.vendors.base import Vendor
 
@@ -56,6 +56,18 @@ def account_of(connection: ConnectionLike) -> Account:
     :raises WanRequestError: naming every wrong field of the connection.
     """
     return _Reader(connection).account()
+
+
+def with_account(error: WanAuthError, conn_id: str, account: Account) -> WanAuthError:
+    """Return the error of a refused key with the host and the region that it was refused for."""
+    region = f", region {account.region}" if account.region else ""
+    return WanAuthError(
+        f"{error.message} (connection {conn_id!r}: {public_url(account.base_url)}{region})",
+        code=error.code,
+        request_id=error.request_id,
+        task_id=error.task_id,
+        retryable=error.retryable,
+    )
 
 
 class _Reader:

@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
+
+from airflow_provider_wan.client.errors import WanRequestError
+from airflow_provider_wan.client.tasks import utc_now
 
 LIFETIME = 60.0
 """Seconds that a look-up is shared for; a refused key is read anew at once, see the poller."""
 
 AT_ONCE = 25
 """Of those who wait for a look-up, so many go on in one turn of the loop: a thousand would hold up everybody else."""
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+"""Seconds between two look-ups after failures."""
 
 T = TypeVar("T")
 
@@ -63,3 +71,32 @@ async def looked_up(name: str, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
         known[name] = _LookUp(read)
     found: T = await known[name].found()
     return found
+
+
+async def persistently(
+    look: Callable[[], Awaitable[T]],
+    until: datetime | None,
+    on_trouble: Callable[[str], None] | None = None,
+    first_pause: float = FIRST_PAUSE,
+) -> T:
+    """Return what ``look`` brings, tried again after failures: what is waited for is paid, and its wait goes on.
+
+    :param until: the moment (aware) from which on a failure is final; ``None``: at once.
+    :param on_trouble: called once, with a sentence.
+    :raises WanRequestError: for a connection that is not usable; trying again mends nothing.
+    :raises Exception: what the last try raised.
+    """
+    pause = first_pause
+    while True:
+        try:
+            return await look()
+        except WanRequestError:
+            raise
+        except Exception as error:
+            if until is None or utc_now() + timedelta(seconds=pause) >= until:
+                raise
+            if on_trouble is not None:
+                on_trouble(f"The connection cannot be looked up ({type(error).__name__}), the wait goes on")
+                on_trouble = None
+        await asyncio.sleep(pause)
+        pause = min(LONGEST_PAUSE, 2 * pause)

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseHook
+from airflow.sdk import BaseHook, ObjectStoragePath
 
 from airflow_provider_wan.client.account import Account
-from airflow_provider_wan.client.errors import Violation, WanError, WanRequestError
+from airflow_provider_wan.client.errors import Violation, WanAuthError, WanError, WanRequestError
 from airflow_provider_wan.client.polling.poller import Poller, shared_poller
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, Watch
 from airflow_provider_wan.client.recovery.search import Clue, Sought
@@ -25,8 +25,8 @@ from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, Upload, Vendor
 from airflow_provider_wan.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
-from airflow_provider_wan.hooks.account import account_of
-from airflow_provider_wan.hooks.looking_up import looked_up
+from airflow_provider_wan.hooks.account import account_of, with_account
+from airflow_provider_wan.hooks.looking_up import looked_up, persistently
 
 if TYPE_CHECKING:
     from airflow_provider_wan.client.costs import CostEstimate
@@ -199,9 +199,10 @@ class WanHook(BaseHook):
             left = (deadline - utc_now()).total_seconds()
             time.sleep(max(0.0, min(poll_interval * random.uniform(0.9, 1.1), left)))  # noqa: S311 - jitter
 
-    def upload_file(self, path: str | Path, model: str | None = None) -> str:
-        """Hand a local file to the vendor; return a URL it takes as media (living 24 to 72 h).
+    def upload_file(self, path: str | Path | ObjectStoragePath, model: str | None = None) -> str:
+        """Hand a file to the vendor; return a URL it takes as media (living 24 to 72 h).
 
+        :param path: a local file, or one in object storage.
         :param model: the model it is for; DashScope binds uploads to it.
         :raises WanRequestError: for a file the vendor takes no upload of.
         """
@@ -212,6 +213,8 @@ class WanHook(BaseHook):
         """Prove the key without submitting anything."""
         try:
             return True, self.get_conn().test_key()
+        except WanAuthError as error:
+            return False, str(with_account(error, self.wan_conn_id, self.account))
         except WanError as error:
             return False, str(error)
         finally:
@@ -267,7 +270,7 @@ class WanHook(BaseHook):
         profile: str = "",
     ) -> Ending:
         """Wait on the shared poller; return how it ended."""
-        async with await self.aget_poller() as poller:
+        async with await self.aget_poller(deadline, on_change) as poller:
             return await poller.wait(handle, deadline, poll_interval, profile, on_change)
 
     async def await_clue(
@@ -278,12 +281,18 @@ class WanHook(BaseHook):
         :param deadline: when to come back without an answer.
         :param on_change: called with what is in the way.
         """
-        async with await self.aget_poller() as poller:
+        async with await self.aget_poller(deadline, on_change) as poller:
             return await poller.find(sought, deadline, on_change)
 
-    async def aget_poller(self) -> Poller:
-        """Return the account's shared poller in this event loop; use it with ``async with``."""
-        self._account = self._account or await (await shared_hook(self.wan_conn_id)).aget_account()
+    async def aget_poller(
+        self, until: datetime | None = None, on_trouble: Callable[[str], None] | None = None
+    ) -> Poller:
+        """Return the account's shared poller in this event loop; use it with ``async with``.
+
+        :param until: the moment to which look-ups of the connection that fail are tried again.
+        """
+        if self._account is None:
+            self._account = await (await shared_hook(self.wan_conn_id, until, on_trouble)).aget_account()
         return shared_poller(self._account, self._read_again)
 
     async def _read_again(self) -> Account:
@@ -304,10 +313,11 @@ class WanHook(BaseHook):
         """
         from airflow_provider_wan.client.polling.window import wait_for_some
 
-        async with await self.aget_poller() as poller:
+        until = max((item.deadline for item in window), default=None)
+        async with await self.aget_poller(until) as poller:
             return await wait_for_some(poller, window, poll_interval, enough, wake_at, linger)
 
-    async def aupload_file(self, path: str | Path, model: str | None = None) -> str:
+    async def aupload_file(self, path: str | Path | ObjectStoragePath, model: str | None = None) -> str:
         """Hand a local file to the vendor; see :meth:`upload_file`."""
         async with await self.aget_conn() as client:
             upload = await asyncio.to_thread(_upload, client.vendor, path, model)
@@ -357,23 +367,29 @@ class WanHook(BaseHook):
         return {name.replace("-", "_"): value for name, value in FIELD_BEHAVIOUR.items()}
 
 
-async def shared_hook(wan_conn_id: str) -> WanHook:
-    """Return a hook that knows its account, one for all who ask for it at about the same time."""
+async def shared_hook(
+    wan_conn_id: str, until: datetime | None = None, on_trouble: Callable[[str], None] | None = None
+) -> WanHook:
+    """Return a hook that knows its account, one for all who ask for it at about the same time.
+
+    :param until: the moment to which look-ups that fail are tried again.
+    :param on_trouble: called once with what is wrong.
+    """
 
     async def read() -> WanHook:
         hook = WanHook(wan_conn_id)
         await hook.aget_account()
         return hook
 
-    return await looked_up(wan_conn_id, read)
+    return await persistently(lambda: looked_up(wan_conn_id, read), until, on_trouble)
 
 
 def _delta(timeout: float | timedelta) -> timedelta:
     return timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
 
 
-def _upload(vendor: Vendor, path: str | Path, model: str | None) -> Upload:
-    path = Path(path)
+def _upload(vendor: Vendor, path: str | Path | ObjectStoragePath, model: str | None) -> Upload:
+    path = ObjectStoragePath(str(path)) if "://" in str(path) else Path(str(path))
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     wrong = None
     if not path.is_file():

@@ -173,6 +173,7 @@ class WanVideoOperator(BaseOperator):
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self.store_to = store_to
+        self.store_to_written = store_to
         self.ledger_path = ledger_path
         self.max_cost = max_cost
         self.on_unknown_price = on_unknown_price

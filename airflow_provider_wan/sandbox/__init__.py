@@ -1,4 +1,4 @@
-"""A local stand-in for the four vendors: same wire shapes, real MP4s, no bill.
+"""A local stand-in for the vendors: same wire shapes, real MP4s, no bill.
 
 ``Sandbox`` is loaded on first use, so that the renderer's own process, which lives in this package, stays light.
 """

@@ -16,8 +16,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line's parser; what is not given keeps the default of ``Settings``."""
     line = argparse.ArgumentParser(
         prog="python -m airflow_provider_wan.sandbox",
-        description="A local stand-in for DashScope, GCCAI/APIMart, PowerTokens and Freepik/Magnific. "
-        "Nothing is billed; the videos are real test cards. It listens on loopback only.",
+        description="A local stand-in for DashScope, GCCAI/APIMart, PowerTokens, Freepik/Magnific and servers with "
+        "OpenAI's /v1/videos. Nothing is billed; the videos are real test cards. It listens on loopback only.",
         argument_default=argparse.SUPPRESS,
     )
     add = line.add_argument

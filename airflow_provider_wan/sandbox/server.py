@@ -25,7 +25,7 @@ HOST = "127.0.0.1"
 
 
 class _Server(uvicorn.Server):
-    """Tells when it listens; its Date header may go wrong."""
+    """Signals when it listens; its Date header may go wrong."""
 
     on_started: Callable[[], None]
     skew: Callable[[], float]
@@ -48,7 +48,7 @@ class _Server(uvicorn.Server):
 
 
 class Sandbox:
-    """The four vendors' APIs on a loopback port; a context manager. ``settings`` are those of ``Settings``.
+    """The vendors' APIs on a loopback port; a context manager. ``settings`` are those of ``Settings``.
 
     >>> with Sandbox(generation_seconds=1) as sandbox:
     ...     print(sandbox.url)  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""Everything the sandbox can be told, by flag, by constructor or at ``/sandbox/settings``."""
+"""All settings of the sandbox: by flag, by constructor, or at ``/sandbox/settings``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ OddAnswer = Literal[
     "timeout-400", "internal-400", "request-timeout-200", "service-unavailable-200", "response-timeout-200",
     "redirect-307", "redirect-303", "proxy-403", "proxy-404",
 ]  # fmt: skip
+# What may be wrong with one account, whose key names it.
+Trouble = Literal["unpaid", "refused", "throttled", "down", "lossy"]
 Echo = Literal["", "plain", "quoted", "escaped"]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -124,6 +126,7 @@ class Settings(BaseModel):
     results_refused: Seconds = 0.0
     results_refused_status: Literal[403, 404] = 403
     keys_refused: Seconds = 0.0
+    account_trouble: dict[str, Trouble] = Field(default_factory=dict)
     echo_keys: Echo = ""
     clock_skew_seconds: float = 0.0
     list_drift: int = Field(default=0, ge=0)
@@ -145,6 +148,13 @@ class Settings(BaseModel):
         if not isinstance(value, (list, tuple, set)):
             return value
         return [key if str(key).startswith("fp-") else fingerprint(str(key)) for key in value]
+
+    @field_validator("account_trouble", mode="before")
+    @classmethod
+    def _hashed_names(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name if str(name).startswith("fp-") else fingerprint(str(name)): kind for name, kind in value.items()}
 
     @field_validator("malformed_rate", mode="before")
     @classmethod

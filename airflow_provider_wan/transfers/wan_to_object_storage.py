@@ -36,6 +36,7 @@ class WanVideoToObjectStorageOperator(BaseOperator):
         super().__init__(**kwargs)
         self.result = result
         self.store_to = store_to
+        self.store_to_written = store_to
         self.wan_conn_id = wan_conn_id
         check_literals(self._parameters(), task_id=self.task_id, rules=TRANSFER_RULES)
 

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 ENDED_STATES = frozenset({"success", "failed", "skipped", "removed", "upstream_failed"})
 
 
-class Fate(StrEnum):
+class KillReason(StrEnum):
     """Why a trigger may have been cancelled."""
 
     MOVED = "moved"
@@ -25,23 +25,27 @@ class Fate(StrEnum):
     ENDED = "ended"
     """A person marked the task as failed or successful."""
 
+    GONE = "gone"
+    """Airflow knows neither the run nor the task any more: nobody will adopt."""
+
     IN_A_LOOP = "in_a_loop"
-    """The task is one of a Task Loop, whose latest iteration is all that Airflow tells the state of."""
+    """The task is one of a Task Loop, whose latest iteration is all that Airflow shows the state of."""
 
     UNREADABLE = "unreadable"
 
     @property
-    def story(self) -> str:
+    def text(self) -> str:
         """What happened to the Airflow task, for the log."""
-        return _STORIES[self]
+        return _TEXTS[self]
 
 
-_STORIES = {
-    Fate.MOVED: "the Airflow task is still deferred, only its trigger moved",
-    Fate.RESTARTED: "the Airflow task was cleared and runs again",
-    Fate.ENDED: "the Airflow task was ended by hand",
-    Fate.IN_A_LOOP: "Airflow tells the state of a loop's latest iteration only, which may be another one",
-    Fate.UNREADABLE: "the state of the Airflow task could not be looked up",
+_TEXTS = {
+    KillReason.MOVED: "the Airflow task is still deferred, only its trigger moved",
+    KillReason.RESTARTED: "the Airflow task was cleared and runs again",
+    KillReason.ENDED: "the Airflow task was ended by hand",
+    KillReason.GONE: "the run of the Airflow task was deleted",
+    KillReason.IN_A_LOOP: "Airflow shows the state of a loop's latest iteration only, which may be another one",
+    KillReason.UNREADABLE: "the state of the Airflow task could not be looked up",
 }
 
 
@@ -58,7 +62,7 @@ def airflow_version() -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def is_to_be_cancelled(fate: Fate, *, durable: bool, survives_clear: bool) -> bool:
+def is_to_be_cancelled(reason: KillReason, *, durable: bool, survives_clear: bool) -> bool:
     """Whether the vendor's task is wanted by nobody any more.
 
     A task that was cleared adopts what is recorded. Where the clear may have deleted the record, what is still queued
@@ -67,27 +71,29 @@ def is_to_be_cancelled(fate: Fate, *, durable: bool, survives_clear: bool) -> bo
     :param durable: whether the submission is recorded at all.
     :param survives_clear: whether the record is where no clear reaches it.
     """
-    if fate is not Fate.RESTARTED:
-        return fate is Fate.ENDED
+    if reason is not KillReason.RESTARTED:
+        return reason in (KillReason.ENDED, KillReason.GONE)
     return not (durable and (survives_clear or airflow_version() < CLEARS_DELETE_STATE))
 
 
-async def fate_of(task_instance: Any) -> Fate:
+async def kill_reason_of(task_instance: Any) -> KillReason:
     """Ask Airflow for the task's state and say what it means."""
     if task_instance is None:
-        return Fate.UNREADABLE
+        return KillReason.UNREADABLE
     try:
         from asgiref.sync import sync_to_async
 
         states = await sync_to_async(_states)(task_instance)
     except Exception as error:  # noqa: BLE001 - whatever Airflow raises, nothing is known
         log.warning("The state of the Airflow task could not be read: %s", type(error).__name__)
-        return Fate.UNREADABLE
+        return KillReason.UNREADABLE
+    if not states:
+        return KillReason.GONE
     if "deferred" in states:
-        return Fate.MOVED
+        return KillReason.MOVED
     if _is_in_a_loop(task_instance) and ENDED_STATES & set(states):
-        return Fate.IN_A_LOOP
-    return Fate.ENDED if states and ENDED_STATES.issuperset(states) else Fate.RESTARTED
+        return KillReason.IN_A_LOOP
+    return KillReason.ENDED if ENDED_STATES.issuperset(states) else KillReason.RESTARTED
 
 
 def _is_in_a_loop(task_instance: Any) -> bool:

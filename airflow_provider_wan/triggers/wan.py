@@ -6,23 +6,20 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_wan.batch.cancelling import cancel_all, cancel_overdue
-from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.polling.cancelling import cancel, cancel_all, overdue
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
 from airflow_provider_wan.client.polling.window import LINGER_SECONDS, WindowItem
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
-from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.hooks.wan import WanHook, shared_hook
-from airflow_provider_wan.triggers.killed import fate_of, is_to_be_cancelled
+from airflow_provider_wan.triggers.killed import is_to_be_cancelled, kill_reason_of
 from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.triggers.task_log import TaskLogger
 
-CANCEL_PATIENCE = Patience(tries=3)
 CANCEL_SECONDS = 25.0
 
 T = TypeVar("T")
@@ -31,7 +28,70 @@ _background: set[asyncio.Task[Any]] = set()
 """Cancels under way: the event loop itself keeps only weak references to tasks."""
 
 
-class WanTaskTrigger(TaskLogger, BaseTrigger):
+class WanTrigger(TaskLogger, BaseTrigger):
+    """What the triggers share: how they are stored, and what a kill of the Airflow task means.
+
+    Airflow's database holds the class path and the kwargs: both are promises to what an older release has stored.
+    """
+
+    kwargs_stored: ClassVar[tuple[str, ...]]
+    """Attributes that are also parameters; nothing secret and no prompt is among them."""
+
+    wan_conn_id: str
+    cancel_on_kill: bool = False
+    durable: bool = True
+    survives_clear: bool = False
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the kwargs."""
+        kwargs = {name: getattr(self, name) for name in self.kwargs_stored}
+        if self.survives_clear:
+            # Left out where it says nothing, so that a triggerer of an older release takes the kwargs.
+            kwargs["survives_clear"] = True
+        return f"{type(self).__module__}.{type(self).__qualname__}", kwargs
+
+    @property
+    def handles(self) -> list[TaskHandle]:
+        """The vendor's tasks that are waited for."""
+        return []
+
+    async def _hook(self, until: datetime) -> WanHook:
+        """Return a hook that knows its account; while the connection cannot be looked up, the wait goes on.
+
+        :raises Exception: what the look-up raised last, when ``until`` has passed.
+        """
+        return await shared_hook(self.wan_conn_id, until, self._say)
+
+    async def on_kill(self) -> None:
+        """Cancel the vendor's tasks when a person killed the Airflow task.
+
+        Airflow 3.3.2 cancels this coroutine again after about a second, and also calls it when the trigger
+        merely moves to another triggerer; so the work is done in a task of its own, and only after asking what
+        became of the Airflow task. One that was cleared runs again and adopts the vendor's task.
+        """
+        if self.cancel_on_kill:
+            await asyncio.shield(_kept(self._cancel_if_killed()))
+
+    async def _cancel_if_killed(self) -> None:
+        reason, handles = await kill_reason_of(self.task_instance), self.handles
+        if not is_to_be_cancelled(reason, durable=self.durable, survives_clear=self.survives_clear):
+            what = f"Task {handles[0].task_id} is" if len(handles) == 1 else f"{len(handles)} tasks are"
+            await self._write(f"{what} left alone: {reason.text}")
+            return
+        # Airflow closes this log after about a second; a slower vendor's answer stands in the triggerer's own.
+        what = f"task {handles[0].task_id}" if len(handles) == 1 else f"what is queued of {len(handles)} tasks"
+        await self._write(
+            f"Cancelling {what}: {reason.text}. The outcome is logged here, "
+            "or in the triggerer's log if this one ends first"
+        )
+        await self._write(await self._cancel(WanHook(self.wan_conn_id), handles))
+
+    async def _cancel(self, hook: WanHook, handles: list[TaskHandle]) -> str:
+        """Cancel what can be cancelled; return a sentence that says what became of it."""
+        return (await cancel(hook.aget_conn, handles[0], CANCEL_SECONDS)).message
+
+
+class WanTaskTrigger(WanTrigger):
     """Waits until one task ends or its deadline passes, then fires one event.
 
     :param handle: the task handle as a plain dict.
@@ -43,6 +103,17 @@ class WanTaskTrigger(TaskLogger, BaseTrigger):
     :param profile: what tasks of the same kind share, to learn how long they take.
     :param survives_clear: whether it would even if the clear deletes Airflow's task state.
     """
+
+    kwargs_stored = (
+        "wan_conn_id",
+        "handle",
+        "deadline",
+        "poll_interval",
+        "cancel_on_kill",
+        "cancel_on_timeout",
+        "durable",
+        "profile",
+    )
 
     def __init__(
         self,
@@ -67,71 +138,37 @@ class WanTaskTrigger(TaskLogger, BaseTrigger):
         self.profile = profile
         self.survives_clear = survives_clear
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the kwargs; nothing secret and no user data is among them."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "wan_conn_id": self.wan_conn_id,
-                "handle": self.handle,
-                "deadline": self.deadline,
-                "poll_interval": self.poll_interval,
-                "cancel_on_kill": self.cancel_on_kill,
-                "cancel_on_timeout": self.cancel_on_timeout,
-                "durable": self.durable,
-                "profile": self.profile,
-            }
-            | ({"survives_clear": True} if self.survives_clear else {}),
-        )
-
     @property
     def handle(self) -> dict[str, Any]:
         """The task handle as a plain dict."""
         return self._handle.to_dict() if isinstance(self._handle, TaskHandle) else self._handle
 
+    @property
+    def handles(self) -> list[TaskHandle]:
+        """The task, as a list."""
+        return [TaskHandle.of(self._handle)]
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Await the shared poller and fire the ending."""
-        hook = await shared_hook(self.wan_conn_id)
+        deadline = datetime.fromisoformat(self.deadline)
+        hook = await self._hook(deadline)
         # There are thousands of these: what they know is kept once, and they wait in this very frame.
         handle = self._handle = TaskHandle.of(self._handle)
         self.wan_conn_id, self.profile = sys.intern(str(self.wan_conn_id)), sys.intern(str(self.profile))
         async with await hook.aget_poller() as poller:
             ending = await poller.wait(
                 handle,
-                datetime.fromisoformat(self.deadline),
+                deadline,
                 self.poll_interval,
                 self.profile,
                 self._say,
                 owner_of(self.task_instance),
             )
         if ending.status is EndingStatus.TIMEOUT and self.cancel_on_timeout:
-            said = await asyncio.shield(_kept(cancel(hook, handle)))
-            ending = Ending(ending.status, ending.task, f"{ending.message}. {said}")
+            outcome = await asyncio.shield(_kept(cancel(hook.aget_conn, handle, CANCEL_SECONDS)))
+            ending = Ending(ending.status, ending.task, f"{ending.message}. {outcome.message}")
         await self._all_written()
         yield TriggerEvent(ending.to_event())
-
-    async def on_kill(self) -> None:
-        """Cancel the vendor's task when a person killed the Airflow task.
-
-        Airflow 3.3.2 cancels this coroutine again after about a second, and also calls it when the trigger
-        merely moves to another triggerer; so the work is done in a task of its own, and only after asking what
-        became of the Airflow task. One that was cleared runs again and adopts the vendor's task.
-        """
-        if self.cancel_on_kill:
-            await asyncio.shield(_kept(self._cancel_if_killed()))
-
-    async def _cancel_if_killed(self) -> None:
-        fate = await fate_of(self.task_instance)
-        handle = TaskHandle.of(self._handle)
-        if not is_to_be_cancelled(fate, durable=self.durable, survives_clear=self.survives_clear):
-            await self._write(f"Task {handle.task_id} is left alone: {fate.story}")
-            return
-        # Airflow closes this log after about a second; a slower vendor's answer stands in the triggerer's own.
-        await self._write(
-            f"Cancelling task {handle.task_id}: {fate.story}. What comes of it is told here, "
-            "or in the triggerer's log if this one ends first"
-        )
-        await self._write(await cancel(WanHook(self.wan_conn_id), handle))
 
 
 def _kept(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -141,29 +178,7 @@ def _kept(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     return task
 
 
-async def cancel(hook: WanHook, handle: TaskHandle) -> str:
-    """Cancel a task as far as the vendor lets; return a sentence that says what became of it."""
-    try:
-        async with asyncio.timeout(CANCEL_SECONDS):
-            is_cancelled = await hook.acancel_task(handle, CANCEL_PATIENCE)
-    except (WanError, TimeoutError) as error:
-        why = str(error) or "no answer"
-        return f"Task {handle.task_id} could not be cancelled ({why}): it may run on and be billed"
-    return told(hook, handle, is_cancelled)
-
-
-def told(hook: WanHook, handle: TaskHandle, is_cancelled: bool) -> str:
-    """Say what a cancel did."""
-    if is_cancelled:
-        return f"Task {handle.task_id} was cancelled while queued: it is not billed"
-    can = "cancels queued tasks only" if hook.vendor.has_cancel else "cannot cancel tasks"
-    return (
-        f"Task {handle.task_id} runs on and will be billed: {hook.vendor.title} {can}. "
-        "It stays recorded, so the next run of this task adopts it"
-    )
-
-
-class WanBatchTrigger(TaskLogger, BaseTrigger):
+class WanBatchTrigger(WanTrigger):
     """Waits for a window of tasks and fires one event when enough of them have ended.
 
     :param window: the tasks in the short form of :class:`airflow_provider_wan.client.polling.window.WindowItem`.
@@ -173,6 +188,19 @@ class WanBatchTrigger(TaskLogger, BaseTrigger):
     :param linger: seconds that a first ending waits for company.
     :param carry: what the event hands back where there is no task state store.
     """
+
+    kwargs_stored = (
+        "wan_conn_id",
+        "window",
+        "enough",
+        "poll_interval",
+        "wake_at",
+        "linger",
+        "cancel_on_kill",
+        "cancel_on_timeout",
+        "durable",
+        "carry",
+    )
 
     def __init__(
         self,
@@ -201,59 +229,30 @@ class WanBatchTrigger(TaskLogger, BaseTrigger):
         self.carry = carry
         self.survives_clear = survives_clear
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the kwargs; nothing secret and no prompt is among them."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "wan_conn_id": self.wan_conn_id,
-                "window": self.window,
-                "enough": self.enough,
-                "poll_interval": self.poll_interval,
-                "wake_at": self.wake_at,
-                "linger": self.linger,
-                "cancel_on_kill": self.cancel_on_kill,
-                "cancel_on_timeout": self.cancel_on_timeout,
-                "durable": self.durable,
-                "carry": self.carry,
-            }
-            | ({"survives_clear": True} if self.survives_clear else {}),
-        )
-
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Await the shared poller for all tasks and fire what ended."""
-        hook = WanHook(self.wan_conn_id)
         window = [WindowItem.of(item) for item in self.window]
         wake_at = datetime.fromisoformat(self.wake_at) if self.wake_at else None
+        hook = await self._hook(max((item.deadline for item in window), default=wake_at or utc_now()))
         endings = await hook.await_some(window, self.poll_interval, self.enough, wake_at, self.linger)
         if self.cancel_on_timeout:
-            await asyncio.shield(_kept(cancel_overdue(hook, window, endings)))
+            await asyncio.shield(_kept(cancel_all(hook.aget_conn, overdue(window, endings))))
         yield TriggerEvent({"endings": {key: item.to_event() for key, item in endings.items()}, "carry": self.carry})
 
-    async def on_kill(self) -> None:
-        """Cancel what is queued when a person killed the Airflow task; see :meth:`WanTaskTrigger.on_kill`."""
-        if self.cancel_on_kill:
-            await asyncio.shield(_kept(self._cancel_if_killed()))
+    @property
+    def handles(self) -> list[TaskHandle]:
+        """The tasks of the window."""
+        return [WindowItem.of(item).handle for item in self.window]
 
-    async def _cancel_if_killed(self) -> None:
-        fate = await fate_of(self.task_instance)
-        if not is_to_be_cancelled(fate, durable=self.durable, survives_clear=self.survives_clear):
-            await self._write(f"{len(self.window)} tasks are left alone: {fate.story}")
-            return
-        await self._write(
-            f"Cancelling what is queued of {len(self.window)} tasks: {fate.story}. "
-            "What comes of it is told here, or in the triggerer's log"
-        )
-        cancelled, rest = await cancel_all(
-            WanHook(self.wan_conn_id), [WindowItem.of(item).handle for item in self.window]
-        )
-        await self._write(
-            f"{cancelled} tasks were cancelled while queued (not billed); {rest} run on and may be billed; "
-            "they stay recorded"
+    async def _cancel(self, hook: WanHook, handles: list[TaskHandle]) -> str:
+        cancelled = await cancel_all(hook.aget_conn, handles)
+        return (
+            f"{cancelled} tasks were cancelled while queued (not billed); {len(handles) - cancelled} run on and may be "
+            "billed; they stay recorded"
         )
 
 
-class WanPauseTrigger(BaseTrigger):
+class WanPauseTrigger(WanTrigger):
     """Wakes the task up again at a moment: a throttled submission waits without holding a worker.
 
     :param moment: ISO 8601.
@@ -261,18 +260,13 @@ class WanPauseTrigger(BaseTrigger):
     :param record: the record of a submission, handed back in the event where no task state store keeps it.
     """
 
+    kwargs_stored = ("moment", "since", "record")
+
     def __init__(self, moment: str, since: str, record: dict[str, Any] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.moment = moment
         self.since = since
         self.record = record
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the kwargs."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {"moment": self.moment, "since": self.since, "record": self.record},
-        )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Sleep until the moment."""
@@ -281,7 +275,7 @@ class WanPauseTrigger(BaseTrigger):
         yield TriggerEvent({"since": self.since, "record": self.record})
 
 
-class WanSearchTrigger(TaskLogger, BaseTrigger):
+class WanSearchTrigger(WanTrigger):
     """Looks for a submission whose answer was lost, then fires what the vendor's task list says.
 
     :param sought: what to look for, as :meth:`Sought.to_dict` of ``client.recovery`` gives it;
@@ -290,6 +284,8 @@ class WanSearchTrigger(TaskLogger, BaseTrigger):
     :param since: ISO 8601, when the task began to look for it; handed back, as is ``record``.
     :param record: the record of a submission, where no task state store keeps it.
     """
+
+    kwargs_stored = ("wan_conn_id", "sought", "deadline", "since", "record")
 
     def __init__(
         self, wan_conn_id: str, sought: dict[str, Any], deadline: str, since: str, record: dict[str, Any] | None = None
@@ -301,22 +297,10 @@ class WanSearchTrigger(TaskLogger, BaseTrigger):
         self.since = since
         self.record = record
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the kwargs; nothing secret and no prompt is among them."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "wan_conn_id": self.wan_conn_id,
-                "sought": self.sought,
-                "deadline": self.deadline,
-                "since": self.since,
-                "record": self.record,
-            },
-        )
-
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Await the account's shared search and fire the clue."""
         deadline = datetime.fromisoformat(self.deadline)
-        clue = await WanHook(self.wan_conn_id).await_clue(Sought.of(self.sought), deadline, self._say)
+        hook = await self._hook(deadline)
+        clue = await hook.await_clue(Sought.of(self.sought), deadline, self._say)
         await self._all_written()
         yield TriggerEvent({"since": self.since, "record": self.record, "clue": clue.to_dict()})

@@ -13,6 +13,7 @@ from airflow_provider_wan.delivery.landing import land_once
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.worker.assets import add_to_events
 from airflow_provider_wan.worker.failing import fail
+from airflow_provider_wan.worker.places import own_place
 from airflow_provider_wan.worker.settings import TaskOperator
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def transfer(
     hook: WanHook | None = None
     try:
         given = values()
-        handle, target = given["result"], given["store_to"]
+        handle, target = given["result"], str(own_place(given["store_to"], operator, context))
         hook = WanHook(given["wan_conn_id"])
         known = _fields_of(result)
         task = _present(hook, handle, known, operator)

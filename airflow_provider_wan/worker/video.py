@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from airflow_provider_wan.client.errors import WanError, WanQuotaError
+from airflow_provider_wan.client.errors import WanAuthError, WanError, WanQuotaError
+from airflow_provider_wan.client.polling.cancelling import CANCEL_SECONDS, cancel_within
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.requests import VideoRequest
@@ -28,13 +29,13 @@ from airflow_provider_wan.durable import (
     StateStore,
     heal,
 )
+from airflow_provider_wan.hooks.account import with_account
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
 from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.worker.assets import add_to_events
 from airflow_provider_wan.worker.costs import check_cost
 from airflow_provider_wan.worker.failing import fail
-from airflow_provider_wan.worker.killing import CANCEL_SECONDS, KILL_SECONDS, cancel_within
 from airflow_provider_wan.worker.ledgers import (
     CLEARED,
     NO_TASK_STATE,
@@ -43,6 +44,7 @@ from airflow_provider_wan.worker.ledgers import (
     store_for,
     survives_clear,
 )
+from airflow_provider_wan.worker.places import own_place
 from airflow_provider_wan.worker.settings import (
     RequestSource,
     TaskOperator,
@@ -65,9 +67,15 @@ class VideoTaskOperator(TaskOperator, RequestSource, Protocol):
 def begun(settings: Callable[[], Mapping[str, Any]], operator: VideoTaskOperator, context: Context) -> Execution:
     """Return a run whose settings are an operator's rendered parameters; wrong ones make Airflow's retries useless."""
     try:
-        return Execution(VideoSettings(**settings()), operator, context)
+        values = settings()
+        place = own_place(values["store_to"], operator, context)
+        return Execution(VideoSettings(**{**values, "store_to": place}), operator, context)
     except WanError as error:
         fail(error)
+
+
+KILL_SECONDS = 3.0
+"""What a worker that is killed has; Airflow ends it for good two seconds later."""
 
 
 class Execution:
@@ -115,6 +123,8 @@ class Execution:
                 refusal = error
                 pause = max(error.retry_after or 0.0, self._settings.times.throttled_pause)
                 found = ComeBack(pause, f"The submission is throttled, no task was made: {error}")
+            except WanAuthError as error:
+                fail(with_account(error, self._settings.wan_conn_id, self._hook.account))
             except WanError as error:
                 fail(error)
             finally:
@@ -137,7 +147,7 @@ class Execution:
     def on_kill(self) -> None:
         """Cancel the task that this worker waits for, where possible, in the seconds that a killed worker has."""
         if self._waiting_for is not None and self._settings.cancel_on_kill:
-            self._log.info(cancel_within(KILL_SECONDS, self._hook, self._waiting_for))
+            self._log.info(cancel_within(KILL_SECONDS, self._hook.account, self._waiting_for).message)
 
     # -- obtaining ------------------------------------------------------------------------------------
 
@@ -249,8 +259,8 @@ class Execution:
             self._defer(handle, deadline)
         ending = self._hook.wait_for_ending(handle, deadline, settings.poll_interval, self._log.info)
         if ending.status is EndingStatus.TIMEOUT and settings.cancel_on_timeout:
-            outcome = cancel_within(CANCEL_SECONDS, self._hook, handle)
-            ending = Ending(ending.status, ending.task, f"{ending.message}. {outcome}")
+            outcome = cancel_within(CANCEL_SECONDS, self._hook.account, handle)
+            ending = Ending(ending.status, ending.task, f"{ending.message}. {outcome.message}")
         self._waiting_for = None
         return self._finish(ending)
 

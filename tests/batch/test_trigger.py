@@ -12,7 +12,7 @@ from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.triggers import wan
-from airflow_provider_wan.triggers.killed import Fate
+from airflow_provider_wan.triggers.killed import KillReason
 
 from .conftest import MakeRounds
 from .rounds import row
@@ -21,28 +21,28 @@ from .rounds import row
 @pytest.mark.parametrize(
     ("fate", "given", "is_cancelled"),
     [
-        (Fate.ENDED, {}, True),
-        (Fate.ENDED, {"cancel_on_kill": False}, False),
-        (Fate.MOVED, {}, False),
-        (Fate.UNREADABLE, {}, False),
-        (Fate.RESTARTED, {}, False),
-        (Fate.RESTARTED, {"durable": False}, True),
+        (KillReason.ENDED, {}, True),
+        (KillReason.ENDED, {"cancel_on_kill": False}, False),
+        (KillReason.MOVED, {}, False),
+        (KillReason.UNREADABLE, {}, False),
+        (KillReason.RESTARTED, {}, False),
+        (KillReason.RESTARTED, {"durable": False}, True),
     ],
 )
 def test_a_kill_cancels_the_window_only_when_nobody_comes_back_for_it(
     rounds: MakeRounds,
     sandbox: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
-    fate: Fate,
+    fate: KillReason,
     given: dict[str, Any],
     is_cancelled: bool,
 ) -> None:
     trigger: Any = rounds([row("a [sandbox hold]"), row("b [sandbox hold]")], **given).first_round().trigger
 
-    async def became(_: Any) -> Fate:
+    async def became(_: Any) -> KillReason:
         return fate
 
-    monkeypatch.setattr(wan, "fate_of", became)
+    monkeypatch.setattr(wan, "kill_reason_of", became)
     asyncio.run(trigger.on_kill())
     assert {task["status"] for task in sandbox.ledger()["created"]} == {"CANCELED" if is_cancelled else "PENDING"}
 

@@ -15,6 +15,8 @@ MODES = {
     f"{vendor}-{mode}": entry for vendor in names_in("modes") for mode, entry in golden(f"modes/{vendor}.json").items()
 }
 CASES: dict[str, dict[str, Any]] = {**golden("requests.json"), **MODES}
+REFUSED_AT_ONCE = {"unknown_model"}
+"""Requests that the sandbox took in 0.1.0 and, like the real vendor, does not take now."""
 
 
 def recorded(name: str) -> dict[str, Any]:
@@ -23,7 +25,7 @@ def recorded(name: str) -> dict[str, Any]:
     return dict(aged(entry, entry["state"]["wan_submission"]["intent_at"], timedelta(minutes=1)))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if name not in REFUSED_AT_ONCE])
 def test_the_recorded_request_is_known_again(world: World, name: str) -> None:
     world.runs_long()
     entry = recorded(name)

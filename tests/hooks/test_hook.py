@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import ObjectStoragePath
 from PIL import Image
 
 from airflow_provider_wan.client.errors import (
@@ -127,7 +128,9 @@ async def test_upload(hook: WanHook, vendor: str, picture: Path) -> None:
         with pytest.raises(WanRequestError, match="is of type: nothing"):
             await hook.aupload_file(str(picture))
         return
-    for url in (hook.upload_file(str(picture)), await hook.aupload_file(picture, model=None)):
+    stored = ObjectStoragePath(f"file://{picture}")
+    uploads = [hook.upload_file(str(picture)), hook.upload_file(stored), hook.upload_file(f"file://{picture}")]
+    for url in (*uploads, await hook.aupload_file(picture, model=None)):
         request = ImageToVideoRequest(first_frame=url, resolution="720P", duration=5)
         task = hook.wait(hook.submit(request), timeout=20, poll_interval=POLL)
         assert task.status is TaskStatus.SUCCEEDED

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from datetime import datetime, timedelta
 
 import pytest
 
+from airflow_provider_wan.client.errors import WanRequestError
+from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.hooks import looking_up
-from airflow_provider_wan.hooks.looking_up import looked_up
+from airflow_provider_wan.hooks.looking_up import looked_up, persistently
 
 CROWD = 10 * looking_up.AT_ONCE
 
@@ -93,3 +96,40 @@ async def test_an_old_look_up_is_not_used(connections: Connections, monkeypatch:
     assert await looked_up("wan_default", connections.read) == "account 1"
     monkeypatch.setattr(looking_up, "LIFETIME", -1.0)
     assert await looked_up("wan_default", connections.read) == "account 2"
+
+
+async def test_a_look_up_that_fails_is_tried_again_until_the_deadline() -> None:
+    tries, said = 0, []
+
+    async def look() -> str:
+        nonlocal tries
+        tries += 1
+        if tries < 4:
+            raise LookupError("the secrets backend is down")
+        return "account"
+
+    until = utc_now() + timedelta(minutes=1)
+    assert await persistently(look, until, said.append, first_pause=0.01) == "account"
+    assert (tries, len(said)) == (4, 1)
+    assert "the wait goes on" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "until"),
+    [
+        (LookupError("down"), None),
+        (LookupError("down"), utc_now() - timedelta(seconds=1)),
+        (WanRequestError("not usable"), utc_now() + timedelta(hours=1)),
+    ],
+)
+async def test_a_look_up_whose_failure_is_final_is_tried_once(error: Exception, until: datetime | None) -> None:
+    tries = 0
+
+    async def look() -> str:
+        nonlocal tries
+        tries += 1
+        raise error
+
+    with pytest.raises(type(error)):
+        await persistently(look, until)
+    assert tries == 1

@@ -41,6 +41,7 @@ BILLED: dict[str, dict[str, int]] = {
     "wan_decorator": {"text_to_video": 1},
     "wan_sensor": {"text_to_video": 1},
     "wan_store": {"text_to_video": 1},
+    "wan_costs": {"text_to_video": 1},
 }
 """What a run of each example is billed for."""
 

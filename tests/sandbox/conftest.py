@@ -90,7 +90,7 @@ class Wire:
         """Wait until the task is over."""
         over = {"SUCCEEDED", "FAILED", "CANCELED"}
         self.sandbox.wait_for(
-            lambda books: any(t["task_id"] == task_id and t["status"] in over for t in books["created"])
+            lambda ledger: any(t["task_id"] == task_id and t["status"] in over for t in ledger["created"])
         )
 
     def finished(self, *args: Any, **kwargs: Any) -> dict[str, Any]:

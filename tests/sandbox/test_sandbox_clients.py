@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from .conftest import KEY, probe
 
 openai = pytest.importorskip("openai", reason="the openai package is not installed")
 
+IMAGE = "https://media.example.com/a.png"
 # Where each vendor that speaks the dialect answers, and what its models are called.
 SERVERS = {"powertokens": ("/v1", "wan2.7-t2v", "wan2.7-i2v"), "openai": ("/openai/v1", "Wan-2.2-T2V", "Wan-2.2-I2V")}
 
@@ -112,3 +114,18 @@ def test_litellm_creates_polls_and_downloads(sandbox: Sandbox, litellm: Any, ven
     assert litellm.video_status(video_id=video.id, **account).status == "completed"
     content = litellm.video_content(video_id=video.id, **account)
     assert probe(content)[:3] == (1280, 720, 4.0)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "given",
+    [{"model": "wan2.7-t2v"}, {"model": "wan3.0-video"}, {"model": "wan2.7-i2v", "input_reference": IMAGE}],
+)
+def test_litellm_speaks_to_dashscope(sandbox: Sandbox, litellm: Any, given: dict[str, Any]) -> None:
+    if importlib.util.find_spec("litellm.llms.dashscope.videos") is None:
+        pytest.skip("this version of litellm has no videos of DashScope; 1.109.1 has")
+    account = {"api_base": sandbox.url, "api_key": KEY, "custom_llm_provider": "dashscope"}
+    video = litellm.video_generation(prompt="x", seconds="3", size="1280x720", **account, **given)
+    sandbox.wait_for(lambda ledger: len(ledger["billed"]) == 1)
+    assert litellm.video_status(video_id=video.id, **account).status == "completed"
+    assert probe(litellm.video_content(video_id=video.id, **account))[:3] == (1280, 720, 3.0)

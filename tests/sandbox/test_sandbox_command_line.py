@@ -101,7 +101,7 @@ def test_embedded_sandbox_leaves_nothing_behind() -> None:
     assert process.poll() is not None
     assert not directory.exists()
     assert set(threading.enumerate()) <= before
-    assert len(sandbox.ledger()["billed"]) == 1, "the books can be read when it has ended"
+    assert len(sandbox.ledger()["billed"]) == 1, "the ledger can be read when it has ended"
 
 
 def test_stop_does_not_wait_for_a_hanging_request() -> None:
@@ -114,4 +114,4 @@ def test_stop_does_not_wait_for_a_hanging_request() -> None:
 
 def test_waiting_for_what_never_comes_ends(sandbox: Sandbox) -> None:
     with pytest.raises(TimeoutError):
-        sandbox.wait_for(lambda books: bool(books["billed"]), timeout=0.1)
+        sandbox.wait_for(lambda ledger: bool(ledger["billed"]), timeout=0.1)

@@ -1,4 +1,4 @@
-"""Each fault, told by a setting or by the prompt, and what it leaves in the ledger."""
+"""Each fault, ordered by a setting or by the prompt, and what it leaves in the ledger."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_slow_cancel_takes_effect_only_for_a_caller_who_waits(wire: Wire) -> Non
     task_id = wire.made("x [sandbox hold cancel-delay=0.4]")
     with pytest.raises(httpx.ReadTimeout):
         wire.http.post(f"/api/v1/tasks/{task_id}/cancel", timeout=0.1)
-    ledger = wire.sandbox.wait_for(lambda books: books["cancels"])
+    ledger = wire.sandbox.wait_for(lambda ledger: ledger["cancels"])
     assert ledger["cancels"] == [{"task_id": task_id, "vendor": "dashscope", "accepted": False, "abandoned": True}]
     assert wire.status(task_id) == "PENDING"
     assert wire.http.post(f"/api/v1/tasks/{task_id}/cancel").status_code == 200

@@ -189,3 +189,20 @@ def test_list_drifts_between_two_pages(wire: Wire, path: str) -> None:
     name = "id" if vendor == "openai" else "task_id"
     assert again[1][name] == first[0][name], "everything has moved on by one"
     assert (created(wire), len(wire.sandbox.tasks())) == (4, 4), "foreign tasks are in no ledger"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "status"), [("unpaid", 400), ("refused", 401), ("throttled", 429), ("down", None), ("lossy", None)]
+)
+def test_trouble_of_one_account_is_not_that_of_another(wire: Wire, trouble: str, status: int | None) -> None:
+    wire.sandbox.configure(account_trouble={KEY: trouble})
+    other = Wire(wire.sandbox, "sk-another-account")
+    assert submit(other, "dashscope").status_code == 200
+    other.close()
+    if status is None:
+        with pytest.raises(httpx.TransportError):
+            submit(wire, "dashscope")
+    else:
+        assert submit(wire, "dashscope").status_code == status
+    assert created(wire) == (2 if trouble == "lossy" else 1)
+    assert KEY not in str(wire.plain.get("/sandbox/settings").json()), "a key is known by its fingerprint"

@@ -1,4 +1,4 @@
-"""Queues, clock, books: the sandbox without its sockets."""
+"""Queues, clock, ledger: the sandbox without its sockets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_wan.sandbox.world.world import QueueFull, World
 
 
 class Bench:
-    """A world with a clock that moves only when told."""
+    """A world with a clock that moves only by ``advance``."""
 
     def __init__(self, **settings: Any) -> None:
         self.clock = ManualClock(1_000_000.0)

@@ -26,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent.parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:

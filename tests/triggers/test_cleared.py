@@ -11,31 +11,36 @@ from airflow_provider_wan.client.requests import TextToVideoRequest
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.triggers import killed
-from airflow_provider_wan.triggers.killed import Fate, airflow_version, fate_of, is_to_be_cancelled
+from airflow_provider_wan.triggers.killed import KillReason, airflow_version, is_to_be_cancelled, kill_reason_of
 from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.triggers.wan import WanTaskTrigger
 from tests.driving import carried, made
 
 CASES = [
-    # fate, durable, survives_clear, Airflow, cancelled
-    (Fate.ENDED, True, True, (3, 4), True),
-    (Fate.MOVED, True, False, (3, 4), False),
-    (Fate.UNREADABLE, True, False, (3, 4), False),
-    (Fate.IN_A_LOOP, True, False, (3, 4), False),
-    (Fate.RESTARTED, True, False, (3, 3), False),
-    (Fate.RESTARTED, True, False, (3, 4), True),
-    (Fate.RESTARTED, True, False, (3, 5), True),
-    (Fate.RESTARTED, True, True, (3, 4), False),
-    (Fate.RESTARTED, False, False, (3, 3), True),
+    # reason, durable, survives_clear, Airflow, cancelled
+    (KillReason.ENDED, True, True, (3, 4), True),
+    (KillReason.MOVED, True, False, (3, 4), False),
+    (KillReason.UNREADABLE, True, False, (3, 4), False),
+    (KillReason.IN_A_LOOP, True, False, (3, 4), False),
+    (KillReason.RESTARTED, True, False, (3, 3), False),
+    (KillReason.RESTARTED, True, False, (3, 4), True),
+    (KillReason.RESTARTED, True, False, (3, 5), True),
+    (KillReason.RESTARTED, True, True, (3, 4), False),
+    (KillReason.RESTARTED, False, False, (3, 3), True),
 ]
 
 
-@pytest.mark.parametrize(("fate", "durable", "survives_clear", "version", "is_cancelled"), CASES)
+@pytest.mark.parametrize(("reason", "durable", "survives_clear", "version", "is_cancelled"), CASES)
 def test_what_a_clear_means_for_the_former_task(
-    monkeypatch: pytest.MonkeyPatch, fate: Fate, durable: bool, survives_clear: bool, version: Any, is_cancelled: bool
+    monkeypatch: pytest.MonkeyPatch,
+    reason: KillReason,
+    durable: bool,
+    survives_clear: bool,
+    version: Any,
+    is_cancelled: bool,
 ) -> None:
     monkeypatch.setattr(killed, "airflow_version", lambda: version)
-    assert is_to_be_cancelled(fate, durable=durable, survives_clear=survives_clear) is is_cancelled
+    assert is_to_be_cancelled(reason, durable=durable, survives_clear=survives_clear) is is_cancelled
 
 
 def test_the_version_is_that_of_the_airflow_that_runs() -> None:
@@ -48,14 +53,14 @@ def test_the_version_is_that_of_the_airflow_that_runs() -> None:
 async def test_an_ended_state_proves_nothing_in_a_loop(monkeypatch: pytest.MonkeyPatch, region: dict[str, Any]) -> None:
     instance = SimpleNamespace(dag_id="films", task_id="make", run_id="manual__1", map_index=-1, **region)
     monkeypatch.setattr(killed, "_states", lambda instance: ["success"])
-    assert await fate_of(instance) is Fate.IN_A_LOOP
+    assert await kill_reason_of(instance) is KillReason.IN_A_LOOP
 
 
 async def test_outside_of_loops_the_region_is_all_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     zero = "00000000-0000-0000-0000-000000000000"
     instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1, region_id=zero, region_index=-1)
     monkeypatch.setattr(killed, "_states", lambda instance: ["failed"])
-    assert await fate_of(instance) is Fate.ENDED
+    assert await kill_reason_of(instance) is KillReason.ENDED
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import time
 from datetime import timedelta
 from functools import partial
@@ -12,18 +13,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_wan.client.polling.poller import shared_poller
 from airflow_provider_wan.client.polling.times import Times
 from airflow_provider_wan.client.polling.watch import Ending
+from airflow_provider_wan.client.polling.window import WindowItem
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.requests import TextToVideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.triggers import wan as triggers
-from airflow_provider_wan.triggers.killed import Fate, fate_of
-from airflow_provider_wan.triggers.wan import WanPauseTrigger, WanSearchTrigger, WanTaskTrigger
+from airflow_provider_wan.triggers.killed import KillReason, kill_reason_of
+from airflow_provider_wan.triggers.wan import WanBatchTrigger, WanPauseTrigger, WanSearchTrigger, WanTaskTrigger
 from tests.driving import KEY, carried, first_event, made
 
 
@@ -232,6 +235,41 @@ async def test_triggers_of_one_account_share_a_poller(sandbox: Sandbox) -> None:
     assert {event["status"] for event in events} == {"success"}
 
 
+# -- a secrets backend that is away -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["task", "batch"])
+async def test_a_connection_that_cannot_be_looked_up_at_first_ends_no_wait(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Eight triggers start while the secrets backend is down; Airflow says that the connection does not exist."""
+    monkeypatch.setattr("airflow_provider_wan.hooks.looking_up.persistently.__defaults__", (None, 0.02))
+    handle = submitted()
+    reads = 0
+    monkeypatch.setenv("AIRFLOW_CONN_WAN_LATE", os.environ["AIRFLOW_CONN_WAN_DASHSCOPE"])
+    real = WanHook.aget_account
+
+    async def read(self: WanHook, is_fresh: bool = False) -> Any:
+        nonlocal reads
+        reads += 1
+        if reads <= 3:
+            raise AirflowNotFoundException("The conn_id `wan_late` isn't defined")
+        return await real(self, is_fresh)
+
+    monkeypatch.setattr(WanHook, "aget_account", read)
+    deadline = utc_now() + timedelta(seconds=30)
+
+    def made_anew() -> Any:
+        if kind == "task":
+            return trigger_for(handle, wan_conn_id="wan_late")
+        return WanBatchTrigger("wan_late", [WindowItem("a", handle, deadline).to_list()], 1, poll_interval=0.1)
+
+    events = [event.payload for event in await asyncio.gather(*(first_event(made_anew()) for _ in range(8)))]
+    found = [event if kind == "task" else event["endings"]["a"] for event in events]
+    assert [event["status"] for event in found] == ["success"] * 8
+    assert reads >= 4
+
+
 # -- a kill -----------------------------------------------------------------------------------------------
 
 
@@ -305,23 +343,35 @@ async def test_a_running_task_is_told_to_be_billed(
 @pytest.mark.parametrize(
     ("state", "fate"),
     [
-        ("deferred", Fate.MOVED),
-        ("queued", Fate.RESTARTED),
-        ("scheduled", Fate.RESTARTED),
-        ("running", Fate.RESTARTED),
-        (None, Fate.RESTARTED),
-        ("failed", Fate.ENDED),
-        ("success", Fate.ENDED),
-        (RuntimeError("no database"), Fate.UNREADABLE),
+        ("deferred", KillReason.MOVED),
+        ("queued", KillReason.RESTARTED),
+        ("scheduled", KillReason.RESTARTED),
+        ("running", KillReason.RESTARTED),
+        (None, KillReason.RESTARTED),
+        ("failed", KillReason.ENDED),
+        ("success", KillReason.ENDED),
+        (RuntimeError("no database"), KillReason.UNREADABLE),
     ],
 )
-async def test_what_became_of_the_task(monkeypatch: pytest.MonkeyPatch, state: Any, fate: Fate) -> None:
+async def test_what_became_of_the_task(monkeypatch: pytest.MonkeyPatch, state: Any, fate: KillReason) -> None:
     task_is(monkeypatch, state)
-    assert await fate_of(trigger_for(TaskHandle.of(KWARGS["handle"])).task_instance) is fate
+    assert await kill_reason_of(trigger_for(TaskHandle.of(KWARGS["handle"])).task_instance) is fate
+
+
+async def test_a_deleted_run_leaves_nobody_who_would_adopt(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Airflow answers with nothing: its rows of the run are gone, and with them what was recorded."""
+    runner = "airflow.sdk.execution_time.task_runner.RuntimeTaskInstance.get_task_states"
+    monkeypatch.setattr(runner, lambda **_: {})
+    handle = submitted("hold")
+    await killed(trigger_for(handle, survives_clear=True))
+    assert [entry["accepted"] for entry in sandbox.ledger()["cancels"]] == [True]
+    assert "the run of the Airflow task was deleted" in capsys.readouterr().out
 
 
 async def test_nothing_is_known_without_a_task() -> None:
-    assert await fate_of(None) is Fate.UNREADABLE
+    assert await kill_reason_of(None) is KillReason.UNREADABLE
 
 
 @pytest.mark.parametrize(

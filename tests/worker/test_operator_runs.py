@@ -408,6 +408,7 @@ def test_a_wrong_key_fails_at_once(sandbox: Sandbox) -> None:
     with pytest.raises(AirflowFailException, match="WanAuthError") as caught:
         driven().run()
     assert KEY not in str(caught.value)
+    assert f"(connection 'wan_default': {sandbox.url})" in str(caught.value)
 
 
 # -- store_to, outlets ------------------------------------------------------------------------------------

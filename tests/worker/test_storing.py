@@ -12,7 +12,7 @@ from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.operators.wan import WanTextToVideoOperator
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.transfers.wan_to_object_storage import WanVideoToObjectStorageOperator
-from tests.driving import Driven
+from tests.driving import Driven, Instance
 
 QUICK: dict[str, Any] = {"task_id": "make", "prompt": "A boat", "poll_interval": 0.1, "timeout": 30}
 
@@ -34,7 +34,7 @@ def test_a_place_that_cannot_be_is_refused_before_anything_is_paid(
         run.run()
     assert sandbox.ledger()["created"] == []
     assert run.store is not None
-    assert run.store.rows == {}
+    assert "wan_submission" not in run.store.rows
 
 
 def test_what_is_paid_is_adopted_whatever_has_become_of_the_place(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -90,3 +90,53 @@ def test_what_an_older_transfer_stored_without_its_task_is_believed(sandbox: San
     downloads = sandbox.ledger()["requests"]["dashscope"]["download"]
     assert run.run()["sha256"] == stored["sha256"]
     assert sandbox.ledger()["requests"]["dashscope"]["download"] == downloads
+
+
+# -- mapped tasks ----------------------------------------------------------------------------------------
+
+
+def mapped(sandbox: Sandbox, index: int, kind: Any, partial: dict[str, Any], expanded: list[dict[str, Any]]) -> Driven:
+    """One instance of a mapped task."""
+
+    def make() -> Any:
+        found = kind.partial(**partial).expand_kwargs(expanded)
+        return found.unmap(expanded[index])
+
+    return Driven(make, instance=Instance(map_index=index), context={"map_index": index})
+
+
+MAKING = {**QUICK, "resolution": "720P"}
+MAKING.pop("prompt")
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        ("{folder}/clip.mp4", ["clip_0.mp4", "clip_1.mp4"]),
+        ("{folder}/clip", ["clip_0", "clip_1"]),
+        ("{folder}/{{{{ 'a' ~ 'b' }}}}.mp4", ["ab_0.mp4", "ab_1.mp4"]),
+        ("{folder}/{{{{ map_index }}}}.mp4", ["0.mp4", "1.mp4"]),
+        ("{folder}/{{{{ ti.map_index }}}}-x.mp4", ["0-x.mp4", "1-x.mp4"]),
+    ],
+)
+def test_mapped_instances_with_one_place_do_not_overwrite_each_other(
+    sandbox: Sandbox, tmp_path: Path, written: str, names: list[str]
+) -> None:
+    place = written.format(folder=f"file://{tmp_path}")
+    rows = [{"prompt": "A boat"}, {"prompt": "A kite"}]
+    for index in range(2):
+        mapped(sandbox, index, WanTextToVideoOperator, {**MAKING, "store_to": place}, rows).run()
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_a_place_that_is_mapped_over_stays_as_it_is(sandbox: Sandbox, tmp_path: Path) -> None:
+    rows = [{"prompt": "A boat", "store_to": f"file://{tmp_path}/boat.mp4"}]
+    assert mapped(sandbox, 0, WanTextToVideoOperator, MAKING, rows).run()["uri"] == f"file://{tmp_path}/boat.mp4"
+
+
+def test_mapped_transfers_with_one_place_do_not_overwrite_each_other(sandbox: Sandbox, tmp_path: Path) -> None:
+    rows = [{"result": making().run()}, {"result": making(duration=3).run()}]
+    given = {"task_id": "make", "store_to": f"file://{tmp_path}/clip.mp4"}
+    for index in range(2):
+        mapped(sandbox, index, WanVideoToObjectStorageOperator, given, rows).run()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip_0.mp4", "clip_1.mp4"]

@@ -45,7 +45,7 @@ def parse_max_cost(value: Any, name: str = "max_cost") -> MaxCost | None:
     if value is None or isinstance(value, MaxCost):
         return value
     text = str(value).strip()
-    if not text or text == "None":
+    if not text:
         return None
     found = None if isinstance(value, bool) else _TEXT.fullmatch(text)
     try:

@@ -71,8 +71,6 @@ class Wait:
     starts: float = field(init=False)
     """The earliest moment at which it can have begun to run, as far as is known."""
     standing: Standing = Standing.WAITING
-    is_listed: bool = False
-    """Whether the list has shown it."""
     is_seen: bool = False
     """Whether it has been seen not ended."""
     is_ended: bool = False

@@ -42,11 +42,6 @@ class Queues:
         self._rng = rng
         self._lines: dict[str, _Line] = {}
 
-    @property
-    def waiting(self) -> int:
-        """How many tasks are not known, nor thought, to have begun."""
-        return sum(len(line.waiting) for line in self._lines.values())
-
     def join(self, entry: Wait) -> None:
         """Take a task in whose state is not known yet."""
         line = self._lines.setdefault(entry.handle.model, _Line())

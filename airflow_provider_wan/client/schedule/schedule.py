@@ -32,8 +32,8 @@ PROBE_CYCLES = 16
 GUEST_TURNS = 3
 """Of the requests, one in so many is a guest's while there are both guests and tasks to ask for."""
 
-FEW = 4
-"""Tasks that are simply looked at once an interval: a person waits for them, and it costs next to nothing."""
+FEW = 1
+"""A lone task is simply looked at once an interval: a person waits for it, and it costs next to nothing."""
 
 GRAIN = 1 / 60
 """Of an interval: times are kept so exactly."""
@@ -66,6 +66,8 @@ class Schedule:
         self._results: deque[Wait] = deque()
         self._guests: dict[Ask, None] = {}
         self._turn = 0
+        self._most = 0
+        """How many were waited for at a time since the last time that there was none."""
         self._next_cycle = math.inf
         self._cycles = 0
 
@@ -89,16 +91,18 @@ class Schedule:
         entry = Wait(handle, interval, profile, not_before=now + interval, made=now - age, looked=now, due=now)
         self._queues.join(entry)
         self._entries[handle.task_id] = entry
+        self._most = max(self._most, len(self._entries))
         entry.may_end = entry.made + self._least(entry)
         # Spread, because after a restart everybody comes at once.
-        spread = 0.0 if len(self._entries) <= FEW else self._rng.uniform(0.0, interval)
+        spread = self._rng.uniform(0.0, interval)
+        spread = spread if self._most > FEW else 0.0
         self._put_off(entry, now + max(interval, self._least(entry) - age) + spread)
         if self._sweeps:
             self._next_cycle = min(self._next_cycle, now + interval)
 
     def _least(self, entry: Wait) -> float:
         """Return the seconds such a task runs at least."""
-        if len(self._entries) <= FEW:
+        if self._most <= FEW:
             return 0.0
         return self._runtimes.least(entry, is_cheap=self._sweeps is not None and len(self._entries) > 2)
 
@@ -111,6 +115,7 @@ class Schedule:
         if self._sweeps:
             self._sweeps.forget(task_id)
         if not self._entries:
+            self._most = 0
             self._heap.clear()
             self._urgent.clear()
             self._results.clear()
@@ -227,8 +232,7 @@ class Schedule:
             if entry.may_end <= soon and not entry.is_ended and task_id not in self._asked and self._may_show(entry)
         ]
         self._cycles += 1
-        # Where many are queued, a full sweep shows who has not begun: they need not be looked for in the next ones.
-        sweeps.begin(ripe, now, cycle, may_be_by_status=2 * self._queues.waiting <= len(self._entries))
+        sweeps.begin(ripe, now, cycle)
 
     def _may_show(self, entry: Wait) -> bool:
         """Whether the list can be expected to show a task; one that it did not show gets another chance at times."""

@@ -1,4 +1,7 @@
-"""The vendors by name; a new one is a file here and a row in the table."""
+"""The vendors by name; a new one is a file here and a row in the table.
+
+In: a request, or an answer; out: a call to send, or a task, a page, an error. Pure: nothing here sends, waits or logs.
+"""
 
 from __future__ import annotations
 

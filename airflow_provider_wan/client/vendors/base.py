@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -41,16 +42,12 @@ from airflow_provider_wan.client.vendors.reading import retry_after
 
 @dataclass(frozen=True)
 class TaskFilter:
-    """Which tasks to list: a time window (aware datetimes; none for all that is kept), optionally a model and a state.
-
-    A vendor may not heed the state.
-    """
+    """Which tasks to list: a time window (aware datetimes; none for all that is kept), optionally a model."""
 
     since: datetime | None = None
     until: datetime | None = None
     model: str | None = None
     mode: Mode | None = None
-    status: TaskStatus | None = None
     page_size: int = 100
 
 
@@ -290,6 +287,14 @@ class Vendor(ABC):
             retry_after=retry_after(answer),
         )
 
+    parameter_names: ClassVar[Mapping[str, str]] = {}
+    """Names of the vendor's own fields, and the parameters that they are made of, where the two differ."""
+
+    def parameters_in(self, message: str) -> tuple[str, ...]:
+        """Return the parameters that a refusal speaks of by the vendor's own names for them."""
+        names = self.parameter_names.items()
+        return tuple(f"{name} is the parameter {own}" for name, own in names if re.search(rf"\b{name}\b", message))
+
     def failure_of(self, task: VideoTask) -> WanError:
         """Return the error that a failed task means."""
         failure = self.task_failure(task)
@@ -299,6 +304,8 @@ class Vendor(ABC):
         elif failure is Failure.BILLING:
             kind = WanBillingError  # type: ignore[assignment]
         reason = task.error_message or "no reason given by the vendor"
+        if names := self.parameters_in(reason) if failure is Failure.REQUEST else ():
+            reason = f"{reason} ({', '.join(names)})"
         return kind(
             f"{self.title} could not make the video{self.cost_of_failure}: {reason}",
             code=task.error_code,

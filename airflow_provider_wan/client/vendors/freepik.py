@@ -53,6 +53,7 @@ class Freepik(Vendor):
 
     name = "freepik"
     title = "Freepik"
+    parameter_names = {"aspect_ratio": "ratio", "start_image_url": "first_frame", "end_image_url": "last_frame"}
     default_host = "api.magnific.com"
     default_models = dict.fromkeys(Mode, MODEL)
     statuses = {

@@ -58,6 +58,7 @@ class Gccai(Vendor):
 
     name = "gccai"
     title = "GCCAI"
+    parameter_names = {"size": "ratio", "aspect_ratio": "ratio", "image_urls": "reference_images"}
     default_host = "api.apimart.ai"
     default_models = {
         Mode.TEXT_TO_VIDEO: "wan2.7",

@@ -54,6 +54,7 @@ class PowerTokens(Vendor):
     name = "powertokens"
     has_content_endpoint = True
     title = "PowerTokens"
+    parameter_names = {"size": "resolution", "seconds": "duration"}
     default_host = "api.powertokens.ai"
     default_models = {
         Mode.TEXT_TO_VIDEO: "wan2.7-t2v",

@@ -68,7 +68,7 @@ class Faults:
         return self._draw(self._settings.error_rates, kind)
 
     def drop_answer(self, first: bool, directives: Directives) -> bool:
-        """Whether the task that has just been made is not told to its maker; ``first`` of this exact prompt."""
+        """Whether the task that has just been made stays unknown to its maker; ``first`` of this exact prompt."""
         if self._settings.drop_next_answers > 0:
             self._settings.drop_next_answers -= 1
             return True

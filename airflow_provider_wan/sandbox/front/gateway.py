@@ -194,11 +194,19 @@ class Gateway:
             or (not known and key.startswith(("sk-invalid", "sk-sp-")))
         ):
             raise vendor.bad_key()
+        trouble = self.settings.account_trouble.get(account)
+        if trouble == "down":
+            raise _Hang
+        if trouble == "refused":
+            raise vendor.bad_key()
+        if trouble == "throttled":
+            raise throttled()
         if kind in ("query", "list", "cancel") and not self.limits.admit(
             (vendor.name, account, kind), self.settings.query_qps, self.world.now()
         ):
             raise throttled()
-        return ApiCall(request, account, not key.startswith("sk-arrears"), body, request_id, key)
+        can_pay = not key.startswith("sk-arrears") and trouble != "unpaid"
+        return ApiCall(request, account, can_pay, body, request_id, key)
 
     def admit_submit(self, vendor: str, account: str, order: Order) -> None:
         """Check a submission's rate (per account and model, as the vendors count) and the prompt's own orders.
@@ -258,7 +266,8 @@ class Gateway:
         if made is not None and call is not None:
             directives: Directives = made.directives
             first = self.world.first_time(("answered", made.vendor, made.account, made.order.prompt))
-            if self.faults.drop_answer(first, directives):
+            is_lossy = self.settings.account_trouble.get(made.account) == "lossy"
+            if is_lossy or self.faults.drop_answer(first, directives):
                 return HangUp(), "dropped"
             status = self.faults.error_after_create(first, directives)
             if directives.answer_after and first:
@@ -293,7 +302,7 @@ class _Odd(Exception):
 
 
 class _Hang(Exception):
-    """The prompt orders that the connection closes before anything is made."""
+    """The prompt or the settings order that the connection closes before anything is made."""
 
 
 def throttled() -> Refusal:

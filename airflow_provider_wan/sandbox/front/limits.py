@@ -13,7 +13,7 @@ class SlidingSecond:
         self._taken: dict[Hashable, deque[float]] = {}
 
     def admit(self, key: Hashable, limit: float, now: float) -> bool:
-        """Tell whether one more request of ``key`` fits in the second that ends ``now``; 0 means no limit."""
+        """Return whether one more request of ``key`` fits in the second that ends ``now``; 0 means no limit."""
         if limit <= 0:
             return True
         taken = self._taken.setdefault(key, deque())

@@ -52,7 +52,7 @@ class UploadStore:
         return self._uploads.get(key)
 
     def size(self, url: str | None) -> Size | None:
-        """Return the pixel size of an input, where it can be told without fetching it."""
+        """Return the pixel size of an input, where it is known without fetching it."""
         if not url:
             return None
         if url.startswith("data:"):
@@ -65,12 +65,12 @@ class UploadStore:
         return task.order.size if task else None
 
     def seconds(self, url: str) -> float:
-        """Return the length of an input video; what cannot be told has the length that the settings assume."""
+        """Return the length of an input video; what is not known has the length that the settings assume."""
         known = self.known_seconds(url)
         return self._world.settings.input_video_seconds if known is None else known
 
     def known_seconds(self, url: str | None) -> float | None:
-        """Return the length of an input video, where it can be told without fetching it."""
+        """Return the length of an input video, where it is known without fetching it."""
         if not url:
             return None
         upload = self._upload(url)

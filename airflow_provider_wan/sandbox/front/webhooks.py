@@ -30,7 +30,7 @@ def signature(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether a URL stays on this machine."""
+    """Return whether a URL stays on this machine."""
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True

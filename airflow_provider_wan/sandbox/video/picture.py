@@ -65,7 +65,7 @@ def ratio_of(size: Size) -> str:
 
 
 def is_image_data_url(url: str) -> bool:
-    """Tell whether ``url`` carries a Base64 image."""
+    """Return whether ``url`` carries a Base64 image."""
     return _DATA_URL.match(url) is not None
 
 

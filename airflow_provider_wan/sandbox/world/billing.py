@@ -13,7 +13,7 @@ from airflow_provider_wan.sandbox.world.tasks import Status, Task
 
 
 class Billing:
-    """Counts requests by answer, and tells of each task whether it would be on the bill."""
+    """Counts requests by answer, and says what each task would cost."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

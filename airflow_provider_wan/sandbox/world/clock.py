@@ -23,7 +23,7 @@ class Clock:
 
 
 class ManualClock(Clock):
-    """A clock that moves only when told."""
+    """A clock that moves only by ``advance``."""
 
     def __init__(self, start: float = 1_790_000_000.0) -> None:
         super().__init__()

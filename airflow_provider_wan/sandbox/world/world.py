@@ -143,7 +143,7 @@ class World:
         return tasks[-1] if tasks else None
 
     def first_time(self, key: Hashable, times: int = 1) -> bool:
-        """Tell whether this is among the first ``times`` occasions of ``key``, and count it."""
+        """Return whether this is among the first ``times`` occasions of ``key``, and count it."""
         self.occasions[key] += 1
         return self.occasions[key] <= times
 

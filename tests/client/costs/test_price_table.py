@@ -88,7 +88,7 @@ def test_own_rows_come_before_shipped_ones_however_general_they_are() -> None:
     ],
 )
 def test_the_closest_row_holds(wanted: PriceKey, amount: int) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"amount": 1},
         {"amount": 2, "model": "wan2.7-*"},
         {"amount": 3, "model": "wan2.7-t2v*"},
@@ -96,7 +96,7 @@ def test_the_closest_row_holds(wanted: PriceKey, amount: int) -> None:
         {"amount": 5, "model": "wan2.7-t2v"},
         {"amount": 6, "model": "wan2.7-t2v", "resolution": "1080p", "region": "ap-southeast-1"},
     ]
-    found = PriceTable(read_prices([row | {"currency": "usd"} for row in rows])).find(wanted)
+    found = PriceTable(read_prices([dict(row, currency="usd") for row in rows])).find(wanted)
     assert found is not None
     assert found.amount == amount
 

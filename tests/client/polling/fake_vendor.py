@@ -54,8 +54,6 @@ class World:
     list_shift: float = 0.0
     """Seconds by which the list's clock is off."""
     list_is_broken: bool = False
-    status_is: str = "heeded"
-    """What the list makes of a status to filter by: heeded, ignored or refused."""
     foreign_per_second: float = 0.0
     outages: tuple[tuple[float, float], ...] = ()
     error_rate: float = 0.0
@@ -156,8 +154,6 @@ class FakeVendor:
             return self._task(ask.handle, now)
         if self.world.list_is_broken:
             return WanServerError("the list is out of order")
-        if ask.wanted.status and self.world.status_is == "refused":
-            return WanRejectedError("no such parameter: status")
         return self._page(ask.wanted, ask.number, now)
 
     def _is_too_much(self, kind: str, now: float) -> bool:
@@ -198,8 +194,6 @@ class FakeVendor:
         first, last = bisect_left(self._times, since), bisect_right(self._times, min(until, seen_at))
         size = min(wanted.page_size, self.world.page_cap)
         rows = self._rows[first:last]
-        if wanted.status and self.world.status_is == "heeded":
-            rows = [fate for fate in rows if self.status_of(fate, seen_at) is wanted.status]
         end = len(rows) - (number - 1) * size
         shown = rows[max(0, end - size) : max(0, end)]
         tasks = [self._told(fate, self.status_of(fate, seen_at), seen_at) for fate in reversed(shown)]

@@ -59,12 +59,10 @@ class Polling(RuleBasedStateMachine):
     @initialize(
         rate=st.sampled_from([1.0, 3.0, 15.0]),
         can_list=st.booleans(),
-        heeds_status=st.booleans(),
         seed=st.integers(0, 999),
     )
-    def begin(self, rate: float, can_list: bool, heeds_status: bool, seed: int) -> None:
+    def begin(self, rate: float, can_list: bool, seed: int) -> None:
         self.rate = rate
-        self.heeds_status = heeds_status
         self.schedule = Schedule(rate, can_list, random.Random(seed))
         self.rng = random.Random(seed)
         self.now = 0.0
@@ -216,9 +214,8 @@ class Polling(RuleBasedStateMachine):
         known = [] if self.mood == "list is empty" else sorted(self.ends)
         # One task in three is not in the list at all, and its pages are small.
         tasks = [self._task(task_id) for task_id in known if int(task_id[1:]) % 3]
-        rows = [task for task in tasks if not self.heeds_status or ask.wanted.status in (None, task.status)]
-        shown = rows[(ask.number - 1) * PAGE : ask.number * PAGE]
-        return TaskPage(shown, ask.number + 1 if ask.number * PAGE < len(rows) else None, len(rows))
+        shown = tasks[(ask.number - 1) * PAGE : ask.number * PAGE]
+        return TaskPage(shown, ask.number + 1 if ask.number * PAGE < len(tasks) else None, len(tasks))
 
 
 TestPolling = Polling.TestCase

@@ -1,4 +1,4 @@
-// Makes one video with Vercel's AI SDK and tells what came of it, as JSON: generate.mjs URL KEY '{"model": …}'.
+// Makes one video with Vercel's AI SDK and prints what came of it, as JSON: generate.mjs URL KEY '{"model": …}'.
 import { createAlibaba } from "@ai-sdk/alibaba";
 import { experimental_generateVideo as generateVideo } from "ai";
 

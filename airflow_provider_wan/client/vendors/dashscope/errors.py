@@ -5,6 +5,8 @@ Follows https://help.aliyun.com/zh/model-studio/error-code.
 
 from __future__ import annotations
 
+import re
+
 from airflow_provider_wan.client.vendors.failures import Failure
 
 FAILURE_CODES: tuple[tuple[str, Failure], ...] = (
@@ -75,3 +77,12 @@ FAILURE_CODES: tuple[tuple[str, Failure], ...] = (
     ("FlowNotPublished", Failure.REQUEST),
 )
 """Most specific first: prefixes of codes, or words of messages (``~``), since one code has many causes."""
+
+_FIELD = re.compile(r"\b(?:input|parameters)\.([a-z_]+)")
+_NAMES = {"audio": "generate_audio"}
+"""Fields that have another name here."""
+
+
+def parameters_in(message: str) -> tuple[str, ...]:
+    """Return the parameters whose fields a refusal names; ``media`` is what the mode's media parameters make."""
+    return tuple(dict.fromkeys(_NAMES.get(name, name) for name in _FIELD.findall(message)))

@@ -43,7 +43,7 @@ from airflow_provider_wan.client.vendors.dashscope.answers import (
     milliseconds,
     zone_of,
 )
-from airflow_provider_wan.client.vendors.dashscope.errors import FAILURE_CODES
+from airflow_provider_wan.client.vendors.dashscope.errors import FAILURE_CODES, parameters_in
 from airflow_provider_wan.client.vendors.failures import Problem
 from airflow_provider_wan.client.vendors.reading import (
     as_dict,
@@ -69,16 +69,6 @@ DEFAULT_REGION = "ap-southeast-1"
 
 LIST_SPAN = timedelta(hours=24)
 """The longest window of one list call, and how long the vendor keeps tasks at all."""
-
-LISTED_AS = {
-    TaskStatus.PENDING: "PENDING",
-    TaskStatus.RUNNING: "RUNNING",
-    TaskStatus.SUCCEEDED: "SUCCEEDED",
-    TaskStatus.FAILED: "FAILED",
-    TaskStatus.CANCELLED: "CANCELED",
-    TaskStatus.UNKNOWN: "UNKNOWN",
-}
-"""The words by which the task list takes a state."""
 
 WORKSPACE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -238,6 +228,10 @@ class DashScope(Vendor):
         """Take DashScope's own ``UNKNOWN`` as final: no such task for this account, or older than 24 h."""
         return super().is_final(task) or (task.raw_status or "").upper() == "UNKNOWN"
 
+    def parameters_in(self, message: str) -> tuple[str, ...]:
+        """Return what ``input.…`` and ``parameters.…`` in a text, several joined by ``&``, are called here."""
+        return parameters_in(message)
+
     def problem(self, answer: Answer) -> Problem | None:
         """Return the error of ``{"code", "message", "request_id"}``, also inside a 200, or of an OpenAI envelope."""
         content = answer.json()
@@ -266,8 +260,6 @@ class DashScope(Vendor):
             params["end_time"] = compact_time(until)
         if wanted.model:
             params["model_name"] = wanted.model
-        if wanted.status:
-            params["status"] = LISTED_AS[wanted.status]
         return Call("list_tasks", "GET", "/api/v1/tasks", params=params)
 
     def read_page(self, answer: Answer, wanted: TaskFilter, page: int) -> TaskPage:

@@ -135,7 +135,7 @@ class DashScopeApi(VendorApi):
         if task.ended is not None:
             output["end_time"] = self._local(task.ended)
         if task.status is Status.SUCCEEDED:
-            # The prompt is shown only with a result: before, a task cannot be told by it.
+            # The prompt is shown only with a result: before, a task cannot be recognised by it.
             output["orig_prompt"] = task.order.prompt
             url = self._result_host.url(task)
             output |= {"results": {"video_url": url}} if SPEECH_RESULTS.search(task.order.model) else {"video_url": url}

@@ -33,7 +33,7 @@ FIELDS: dict[str, Callable[[Order], Any]] = {
     "fps": lambda order: 30,
     "audio": lambda order: (order.body.get("parameters") or {}).get("audio", True),
 }
-# A film of real time is told in parts; older pages knew only what was made.
+# Newer pages count input and output apart; older ones know only what was made.
 _PARTS = ("duration", "input_video_duration", "output_video_duration", "video_count", "SR")
 
 # The first pattern that a model's name begins with decides.
