@@ -1,7 +1,8 @@
-"""A batch as it stands: its items, their entries, and what can be asked of both."""
+"""A batch as it stands: its items, their entries, what can be asked of both, and what an ending changes."""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,13 +10,18 @@ from typing import Any
 
 from airflow_provider_wan.batch.items import Item
 from airflow_provider_wan.batch.ledger import BatchLedger
-from airflow_provider_wan.batch.records import ItemRecord, Stop
+from airflow_provider_wan.batch.records import USAGE_LIMIT, ItemRecord, Stop
 from airflow_provider_wan.batch.settings import BatchSettings
 from airflow_provider_wan.batch.targets import Targets
-from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.errors import WanAuthError, WanBillingError, WanError
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.polling.window import WindowItem
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, utc_now
 from airflow_provider_wan.hooks.costs import AccountCosts
+from airflow_provider_wan.worker.settings import deadline_of
+
+NOT_SEEN = (EndingStatus.TIMEOUT, EndingStatus.ERROR)
+"""Endings of a wait, not of its task."""
 
 
 class Batch:
@@ -34,6 +40,12 @@ class Batch:
         self.ledger = ledger
         self.targets = Targets(settings.store_to)
         self.log = log or logging.getLogger(__name__)
+        self.name: str | None = None
+        """Names the task instance in the manifest."""
+        self.skipped: dict[int, str] = {}
+        """By number, why a row was left out."""
+        self.ends_at: datetime | None = None
+        """When the ``execution_timeout`` is over, if there is one; see :func:`~worker.settings.ends_at`."""
         self.costs = costs
 
     def entry(self, item: Item) -> ItemRecord:
@@ -76,10 +88,60 @@ class Batch:
     def deadline_of(self, handle: TaskHandle) -> datetime:
         """Count from submission; a task whose time was over when this attempt began gets a new time-out."""
         began = self.ledger.head.began_at or utc_now()
-        deadline = handle.submitted_at + self.settings.timeout
-        if deadline <= began:
-            deadline = began + self.settings.timeout
-        return min(deadline, began + self.settings.execution_timeout) if self.settings.execution_timeout else deadline
+        return deadline_of(handle.submitted_at, began, self.settings.timeout, self.ends_at)
+
+    @property
+    def under_way(self) -> tuple[int, int]:
+        """How many items are in flight, and of how many that is in doubt."""
+        entries = [entry for _, entry in self]
+        return sum(entry.is_in_flight for entry in entries), sum(entry.is_in_doubt for entry in entries)
+
+    def task_ids_since(self, moment: datetime) -> frozenset[str]:
+        """Return the ids of the batch's tasks that may be younger than a moment."""
+        found: set[str] = set()
+        for _, entry in self.ledger:
+            handle = entry.record.handle if entry.record else None
+            found.update(entry.former)
+            if handle is not None and handle.submitted_at >= moment:
+                found.add(handle.task_id)
+        return frozenset(found)
+
+    # -- what becomes of an item ----------------------------------------------------------------------
+
+    def take(self, item: Item, ending: Ending, cost: dict[str, Any] | None = None) -> None:
+        """Note how the wait for an item's task ended: its video, another try, or why there is none.
+
+        :param cost: what the task cost, as far as that is known.
+        """
+        entry = self.entry(item)
+        if not entry.is_in_flight or entry.task_id != ending.task.task_id:
+            # An event that comes twice, or late: the item has gone on.
+            return
+        self.change(item, cost=cost)
+        if ending.status is EndingStatus.SUCCESS:
+            task = ending.task
+            usage = task.usage if len(json.dumps(task.usage, default=str)) <= USAGE_LIMIT else None
+            made: dict[str, Any] = {"video_url": task.video_url, "url_expires_at": task.url_expires_at, "landings": 0}
+            made |= {"started_at": task.started_at, "finished_at": task.finished_at, "usage": usage or None}
+            self.change(item, status=TaskStatus.SUCCEEDED, **made)
+            return
+        error = error_of(ending)
+        if ending.status in NOT_SEEN:
+            # The task may still end and be billed: it stays recorded.
+            self.give_up(item, error, TaskStatus.UNKNOWN)
+        elif error.retryable and entry.tries < self._most_tries(entry, ending):
+            self.log.info("Row %s is made anew, which is not billed twice: %s", item.id, error)
+            self.ledger.put(item.key, entry.left_behind(entry.tries + 1))
+        else:
+            self.give_up(item, error)
+            if isinstance(error, WanBillingError | WanAuthError) and self.ledger.head.stop is None:
+                self.stop(Stop(message=str(error)))
+
+    def _most_tries(self, entry: ItemRecord, ending: Ending) -> int:
+        """Return how many new tasks an item gets; the kill of a former attempt may have reached an adopted task."""
+        began, record = self.ledger.head.began_at, entry.record
+        is_adopted = bool(began and record and record.handle and record.handle.submitted_at < began)
+        return self.settings.item_retries + (ending.status is EndingStatus.CANCELLED and is_adopted)
 
     # -- giving up ------------------------------------------------------------------------------------
 
@@ -101,11 +163,17 @@ class Batch:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether nothing more may be submitted: it was stopped, or the whole batch is out of time."""
-        head, limit = self.ledger.head, self.settings.execution_timeout
-        if head.stop is None and limit and head.began_at and utc_now() >= head.began_at + limit:
-            self.stop(Stop(message=f"the execution_timeout of {limit} is over", retryable=True))
-        return head.stop is not None
+        """Whether nothing more may be submitted in this attempt."""
+        return self.ledger.head.stop is not None
+
+    def stop_if_overdue(self) -> None:
+        """Stop when the whole batch is out of time.
+
+        :raises LedgerError: when that could not be kept.
+        """
+        if not self.is_stopped and self.ends_at is not None and utc_now() >= self.ends_at:
+            why = f"the execution_timeout of {self.settings.execution_timeout} is over"
+            self.stop(Stop(message=why, retryable=True))
 
     def first_failed(self) -> tuple[Item, ItemRecord] | None:
         """Return the first item that has an error."""

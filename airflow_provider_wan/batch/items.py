@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_wan.client.errors import Violation, WanRequestError
 from airflow_provider_wan.client.requests import REQUEST_TYPES, VideoRequest, build_request
 from airflow_provider_wan.client.tasks import Mode
+from airflow_provider_wan.client.urls import shorten
 from airflow_provider_wan.client.vendors.base import Vendor
 
 MOST_REPORTED = 50
-ITEM_FIELDS = ("id", "mode", "store_to")
+MOST_TAKES = 1000
+ITEM_FIELDS = ("id", "mode", "store_to", "takes", "seeds")
 """What a row may hold beside its request."""
 
 ALL_FIELDS = frozenset(name for kind in REQUEST_TYPES.values() for name in kind.model_fields)
@@ -27,6 +30,8 @@ class Item:
     :param key: what the ledger knows it by: the request's fingerprint and, for equal requests, which of them.
     :param id: what people know it by: the row's ``id``, else its number (from 1).
     :param model: the model it goes to, at the vendor.
+    :param fingerprint: of the request and the account.
+    :param take: which of the row's ``takes`` it is, from 1.
     """
 
     key: str
@@ -35,6 +40,9 @@ class Item:
     request: VideoRequest
     model: str
     store_to: str | None = None
+    fingerprint: str = ""
+    take: int = 1
+    takes: int = 1
 
     @property
     def profile(self) -> str:
@@ -42,49 +50,144 @@ class Item:
         return f"{self.model}/{self.request.resolution}/{self.request.duration}"
 
 
+@dataclass(frozen=True)
+class Built:
+    """What became of rows.
+
+    :param skipped: by number of the row, why it was left out.
+    """
+
+    items: list[Item]
+    warnings: list[str]
+    skipped: dict[int, str]
+
+
 def build_items(
-    rows: Iterable[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
     defaults: Mapping[str, Any],
     vendor: Vendor,
     account: tuple[str | None, ...],
     *,
     is_checking: bool = True,
-) -> tuple[list[Item], list[str]]:
-    """Build and check all items; return them and the warnings.
+    is_skipping: bool = False,
+    skipped: Mapping[int, str] | None = None,
+) -> Built:
+    """Build and check all items.
 
     :param defaults: request fields for rows that do not have their own; those of other modes are left out.
     :param account: what tells accounts apart in the fingerprint.
     :param is_checking: ``False`` for rows that were checked before and have not changed.
+    :param is_skipping: leave rows out that break a rule, unless all do.
+    :param skipped: rows that were left out before.
     :raises WanRequestError: listing the violations of all rows.
     """
     items: list[Item] = []
     wrong: list[Violation] = []
     warnings: list[str] = []
+    left_out = dict(skipped or {})
     seen: Counter[str] = Counter()
+    unknown = _unknown_fields(rows)
+    in_all = {name for name, where in unknown.items() if len(where) == len(rows) > 1}
+    # A header is a mistake in the file and not in a row.
+    wrong += [_unknown(name, unknown[name], len(rows)) for name in unknown if name in in_all or not is_skipping]
     for index, row in enumerate(rows, 1):
+        if index in left_out:
+            continue
         name = _name(row, index)
         try:
-            request = _request(row, defaults)
-            found = vendor.check(request).warnings if is_checking else ()
+            requests = _requests({key: value for key, value in row.items() if key not in unknown}, defaults)
+            found = [warning for request in requests[:1] for warning in vendor.check(request).warnings if is_checking]
+            own = unknown.keys() - in_all & row.keys()
+            if own and is_skipping:
+                raise WanRequestError(violations=[_unknown(field, [name], len(rows)) for field in own])
         except WanRequestError as error:
-            wrong += [replace(item, field=f"row {name}: {item.field}") for item in error.violations]
+            if is_skipping:
+                left_out[index] = "; ".join(map(str, error.violations))
+            else:
+                wrong += [replace(item, field=f"row {name}: {item.field}") for item in error.violations]
             continue
         warnings += [f"row {name}: {warning}" for warning in found]
-        fingerprint = request.fingerprint(*account)
-        seen[fingerprint] += 1
-        key = f"{fingerprint[:24]}.{seen[fingerprint]}"
-        items.append(Item(key, name, index, request, vendor.model_of(request), _place(row)))
+        for take, request in enumerate(requests, 1):
+            fingerprint = request.fingerprint(*account)
+            seen[fingerprint] += 1
+            items.append(
+                Item(
+                    key=f"{fingerprint[:24]}.{seen[fingerprint]}",
+                    id=name if len(requests) == 1 else f"{name}-{take}",
+                    index=index,
+                    request=request,
+                    model=vendor.model_of(request),
+                    store_to=_place(row),
+                    fingerprint=fingerprint,
+                    take=take,
+                    takes=len(requests),
+                )
+            )
     wrong += _same_ids(items)
     if not items and not wrong:
-        wrong.append(Violation("requests", "holds at least one row", "none", hard=True))
+        why = f"none that is valid; the first: {next(iter(left_out.values()))}" if left_out else "none"
+        wrong.append(Violation("requests", "holds at least one row", why, hard=True))
     refuse_all(wrong)
-    return items, warnings
+    return Built(items, warnings, left_out)
+
+
+def _unknown_fields(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return in which rows each field stands that no mode has."""
+    found: dict[str, list[str]] = {}
+    for index, row in enumerate(rows, 1):
+        for name in row:
+            if name not in ALL_FIELDS and name not in ITEM_FIELDS:
+                found.setdefault(str(name), []).append(_name(row, index))
+    return found
+
+
+def _unknown(name: str, rows: list[str], total: int) -> Violation:
+    near = difflib.get_close_matches(name.strip().lower(), [*ALL_FIELDS, *ITEM_FIELDS], 1)
+    fix = f"did you mean {near[0]!r}?" if near else ""
+    if len(rows) == 1:
+        return Violation(f"row {rows[0]}: {name}", "is a field that no mode has", name, fix, hard=True)
+    where = "in all rows" if len(rows) == total else f"in {len(rows)} rows: {', '.join(rows[:5])}, …"
+    return Violation(name, "is a field that no mode has", where, fix, hard=True)
+
+
+def _requests(row: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[VideoRequest]:
+    """Return a row's requests: one for each take, with its seed."""
+    takes, seeds = _number_in(row, "takes"), row.get("seeds")
+    if isinstance(seeds, str):
+        seeds = [part for part in seeds.strip("[] ").replace(";", ",").split(",") if part.strip()]
+    if seeds is not None and (not isinstance(seeds, Sequence) or not seeds or takes not in (None, len(seeds))):
+        raise WanRequestError(
+            violations=[
+                Violation("seeds", "is a list of as many numbers as there are takes", shorten(seeds), hard=True)
+            ]
+        )
+    if seeds is None and row.get("seed") is not None and takes:
+        first = _number_in(row, "seed")
+        seeds = [(first or 0) + number for number in range(takes)]
+    if seeds is not None:
+        return [_request({**row, "seed": seed}, defaults) for seed in seeds]
+    # Without a seed of its own, each take gets one from the vendor.
+    return [_request(row, defaults)] * (takes or 1)
+
+
+def _number_in(row: Mapping[str, Any], name: str) -> int | None:
+    value = row.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        number = int(str(value).strip())
+    except ValueError:
+        number = -1
+    if isinstance(value, bool) or number < 0 or (name == "takes" and not 1 <= number <= MOST_TAKES):
+        rule = f"is a whole number from 1 to {MOST_TAKES}" if name == "takes" else "is a whole number"
+        raise WanRequestError(violations=[Violation(name, rule, shorten(value), hard=True)])
+    return number
 
 
 def refuse_all(wrong: list[Violation]) -> None:
     """Refuse the batch when anything is wrong with it.
 
-    :raises WanRequestError: progress the first ``MOST_REPORTED`` violations.
+    :raises WanRequestError: showing the first ``MOST_REPORTED`` violations.
     """
     if not wrong:
         return

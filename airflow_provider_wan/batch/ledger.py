@@ -74,6 +74,11 @@ class BatchLedger:
         self.head = BatchRecord()
 
     @property
+    def is_new(self) -> bool:
+        """Whether nothing is known: no attempt has begun, or what is recorded was deleted."""
+        return self.head.series is None and not self._entries
+
+    @property
     def is_durable(self) -> bool:
         """Whether the ledger survives this process by itself."""
         return self._store is not None
@@ -201,7 +206,7 @@ class BatchLedger:
             self._place[key] = len(self._chunks) - 1
         self._unwritten |= {number, len(self._chunks) - 1}
 
-    def _write(self, name: str, value: dict[str, Any]) -> None:
+    def _write(self, name: str, value: Any) -> None:
         if self._store is None:
             return
         try:
@@ -211,6 +216,24 @@ class BatchLedger:
         else:
             return
         raise LedgerError(f"The ledger of the batch could not be written ({reason})")
+
+    def write_value(self, name: str, value: Any) -> None:
+        """Keep a value beside the entries.
+
+        :raises LedgerError: when the store did not take it.
+        """
+        self._write(name, value)
+
+    def read_value(self, name: str) -> Any:
+        """Return a value from beside the entries.
+
+        :raises LedgerError: when the store does not answer.
+        """
+        try:
+            return self._store.get(name) if self._store is not None else None
+        except Exception as error:  # noqa: BLE001 - whatever the store raises
+            reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise LedgerError(f"The ledger of the batch could not be read ({reason})")
 
     # -- for others -----------------------------------------------------------------------------------
 
@@ -225,7 +248,7 @@ class BatchLedger:
         """Return the ledger of one item."""
         return ItemLedger(self, key)
 
-    def tell(self, progress: dict[str, Any]) -> None:
+    def show(self, progress: dict[str, Any]) -> None:
         """Show progress in the task state, where Airflow's UI and API show it; never fails a run."""
         try:
             self._write(PROGRESS_KEY, progress)
@@ -257,7 +280,7 @@ class ItemLedger(Ledger):
         self._ledger.keep(self._key, self._ledger.get(self._key).model_copy(update={"record": record}))
 
     def forget(self) -> None:
-        """Forget the item's record; a failure to do so is only told."""
+        """Forget the item's record; a failure to do so is only logged."""
         try:
             self._ledger.keep(self._key, self._ledger.get(self._key).model_copy(update={"record": None}))
         except LedgerError as error:

@@ -1,38 +1,39 @@
-"""Tells how a batch is getting on: the task log, the task state and the manifest, at a humane rate."""
+"""How a batch is getting on (task log, task state, manifest; at a humane rate), and what it comes to in the end."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
+from typing import Any
 
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.costs import costs_of
 from airflow_provider_wan.batch.manifest import status_of, write_manifest
 from airflow_provider_wan.client.costs import money
 from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.tasks import TaskStatus
 
-LEAST_SECONDS = 10.0
 SHARE = 0.05
 """Most of a worker's time that goes into progress."""
 
 
 class Progress:
-    """Tells of one batch."""
+    """Reports on one batch."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
-        self._next_at = time.monotonic() + LEAST_SECONDS
+        self._next_at = time.monotonic() + batch.settings.times.progress
 
     def tick(self) -> None:
-        """Keep and tell, if the last time is long enough ago."""
+        """Report, if the last time is long enough ago."""
         if time.monotonic() >= self._next_at:
             try:
-                self.tell()
+                self.report()
             except WanError as error:
                 self._batch.log.warning("%s", error)
 
-    def tell(self) -> None:
-        """Keep the ledger, then tell of it.
+    def report(self) -> None:
+        """Keep the ledger, then say how it stands.
 
         :raises WanError: when the manifest could not be written.
         """
@@ -41,13 +42,104 @@ class Progress:
         batch.ledger.flush()
         counts = Counter(status_of(entry) for _, entry in batch)
         costs = costs_of(batch)["costs"]
-        batch.ledger.tell({"total": len(batch.items), **counts} | ({"costs": costs} if costs else {}))
+        batch.ledger.show({"total": len(batch.items), **counts} | ({"costs": costs} if costs else {}))
         shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         spent = "".join(f"; {money(cost['amount'])} {cost['currency']} so far" for cost in costs)
-        batch.log.info("%d videos: %s%s", len(batch.items), shown, spent)
+        batch.log.info("%s: %s%s", videos(len(batch.items)), shown, spent)
         try:
             if batch.settings.manifest_path:
                 write_manifest(batch.settings.manifest_path, batch)
         finally:
             now = time.monotonic()
-            self._next_at = now + max(LEAST_SECONDS, (now - began) / SHARE)
+            self._next_at = now + max(batch.settings.times.progress, (now - began) / SHARE)
+
+
+def videos(count: int) -> str:
+    """Return a number of videos in words."""
+    return f"{count} video" if count == 1 else f"{count} videos"
+
+
+def _missing(batch: Batch) -> str:
+    """Say what became of the videos that are not there: some may have been paid."""
+    entries = [entry for _, entry in batch if status_of(entry) != TaskStatus.SUCCEEDED]
+    counts = {
+        "made and paid, but not stored": sum(entry.status is TaskStatus.SUCCEEDED for entry in entries),
+        "submitted and may be billed": sum(
+            entry.status is TaskStatus.UNKNOWN or entry.is_in_flight or entry.is_in_doubt for entry in entries
+        ),
+        "not submitted": sum(entry.is_open for entry in entries),
+    }
+    counts = {"not made": len(entries) - sum(counts.values())} | counts
+    first, *others = [f"{count} were {what}" for what, count in counts.items() if count]
+    count, _, what = first.partition(" ")
+    return "; ".join([f"{count} of {videos(len(batch.items))} {what}", *others])
+
+
+def summary_of(batch: Batch) -> dict[str, Any]:
+    """Return the operator's XCom: counts and one short entry per item."""
+    entries = []
+    counts: dict[str, int] = {}
+    for item, entry in batch:
+        status = status_of(entry)
+        counts[status] = counts.get(status, 0) + 1
+        short = {"id": item.id, "status": status}
+        if entry.stored:
+            short["uri"] = entry.stored["uri"]
+        elif entry.video_url:
+            short["video_url"] = entry.video_url
+        if entry.error_code:
+            short["error_code"] = entry.error_code
+        entries.append(short)
+    succeeded = counts.get("succeeded", 0)
+    return {
+        "total": len(entries),
+        "succeeded": succeeded,
+        "failed": len(entries) - succeeded,
+        "counts": counts,
+        "manifest": batch.settings.manifest_path,
+        **costs_of(batch),
+        **({"skipped": len(batch.skipped)} if batch.skipped else {}),
+        "items": entries,
+    }
+
+
+def verdict(batch: Batch, summary: dict[str, Any]) -> WanError | None:
+    """Return the error that the whole batch ends with, ``None`` when it may count as done.
+
+    It is retryable when another attempt has something to go on with.
+    """
+    failed, total = int(summary["failed"]), int(summary["total"])
+    stop = batch.ledger.head.stop
+    if stop is None and not _is_failed(batch.settings.fail_if, failed, total):
+        return None
+    if stop is not None and failed == 0:
+        return None
+    message = _missing(batch)
+    if (first := batch.first_failed()) is not None:
+        item, entry = first
+        message = f"{message}; the first: row {item.id}: {entry.error_code}: {entry.error_message}"
+    if stop is not None:
+        message = f"{message}. Submitting was stopped: {stop.message}"
+    may_mend = sum(entry.retryable for _, entry in batch)
+    is_retryable = may_mend > 0 if stop is None else stop.retryable
+    if is_retryable:
+        message = f"{message}. The next attempt goes on from here; nothing that was made is paid again"
+    return WanError(message, retryable=is_retryable)
+
+
+def _is_failed(limit: str | float, failed: int, total: int) -> bool:
+    if limit == "any":
+        return failed > 0
+    if limit == "all":
+        return failed == total
+    return failed / total > float(limit)
+
+
+def stored_results(batch: Batch) -> list[dict[str, Any]]:
+    """Return the fields of each video that was stored, for asset events."""
+    found = []
+    for item, entry in batch:
+        if entry.stored and entry.record and entry.record.handle:
+            asked = item.request.model_dump(mode="json", include={"resolution", "ratio", "duration", "seed"})
+            found.append(entry.record.handle.to_dict() | asked | entry.stored)
+    return found

@@ -39,7 +39,7 @@ def open_batch(batch: Batch, hook: WanHook, series: str, *, is_new_attempt: bool
     if is_new_attempt:
         for item, entry in batch:
             _reopen(batch, item, entry, is_new_series=is_new_series)
-        head.began_at, head.stop, head.pauses = utc_now(), None, {}
+        head.began_at, head.stop, head.pauses, head.unstored = utc_now(), None, {}, 0
         failed = batch.first_failed()
         if failed and batch.settings.on_item_failure == "fail":
             head.stop = Stop(message=f"row {failed[0].id} had failed, and on_item_failure is 'fail'")
@@ -48,7 +48,7 @@ def open_batch(batch: Batch, hook: WanHook, series: str, *, is_new_attempt: bool
     # Last, so that a crash on the way begins with all of this again.
     head.series, head.rows = series, digest_of(batch.items.values())
     batch.ledger.keep_head()
-    _tell(batch)
+    _log_counts(batch)
 
 
 def _reopen(batch: Batch, item: Item, entry: ItemRecord, *, is_new_series: bool) -> None:
@@ -110,12 +110,12 @@ def _cancel(batch: Batch, hook: WanHook, entry: ItemRecord) -> bool:
     return outcome.is_cancelled is True
 
 
-def _tell(batch: Batch) -> None:
+def _log_counts(batch: Batch) -> None:
     counts = [0, 0, 0]
     for index in _kinds(batch):
         counts[index] += 1
     batch.log.info(
-        "%d items; %d are done already, %d are running (adopted, nothing is paid again), %d are in doubt",
+        "Items: %d; %d are done already, %d are running (adopted, nothing is paid again), %d are in doubt",
         len(batch.items),
         *counts,
     )

@@ -13,6 +13,12 @@ from airflow_provider_wan.durable import Record
 
 FORMER_KEPT = 5
 MESSAGE_LIMIT = 500
+USAGE_LIMIT = 2000
+"""Bytes of JSON of a vendor's usage that are kept."""
+
+MADE = ("status", "cost", "video_url", "url_expires_at", "started_at", "finished_at", "usage")
+"""What is known of a video that was made."""
+
 GONE_CODE = "ResultGone"
 """The error code of a video that was made, but whose address serves it no more."""
 
@@ -28,6 +34,7 @@ class ItemRecord(BaseModel):
     :param again_at: when to go on with it (a lost answer, a landing that failed), not sooner.
     :param looking_since: when this attempt began to look for a lost submission.
     :param landings: how often its video could not be stored.
+    :param usage: what the vendor counted, as it gave it.
     :param error_code: why there is no video, or why it is not stored.
     :param cost: what its task cost, once that has ended.
     :param retryable: whether another attempt may mend that.
@@ -46,6 +53,9 @@ class ItemRecord(BaseModel):
     error_message: str | None = None
     retryable: bool = False
     stored: dict[str, Any] | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    usage: dict[str, Any] | None = None
     cost: dict[str, Any] | None = None
 
     @property
@@ -96,13 +106,8 @@ class ItemRecord(BaseModel):
         """Return it as it was before it was given up, with what was submitted and made."""
         is_made = self.status is TaskStatus.SUCCEEDED
         kept = {"record": self.record, "former": self.former, "tries": self.tries, "stored": self.stored}
-        made = {
-            "status": self.status,
-            "cost": self.cost,
-            "video_url": self.video_url,
-            "url_expires_at": self.url_expires_at,
-        }
-        return ItemRecord(**kept, **(made if is_made else {}))
+        made = {name: getattr(self, name) for name in MADE} if is_made else {}
+        return ItemRecord(**kept, **made)
 
     def left_behind(self, tries: int = 0) -> ItemRecord:
         """Return a new entry whose next submission is a new task; the former one's id stays known."""
@@ -136,6 +141,9 @@ class BatchRecord(BaseModel):
     :param began_at: when this attempt began.
     :param rows: digest of the rows it was opened with.
     :param pauses: by model, ``*`` for all.
+    :param kept_rows: values of the store that hold the rows of this attempt, see ``snapshot``.
+    :param account: what told accounts apart when the items got their keys.
+    :param unstored: videos in a row that were given up because they could not be stored.
     """
 
     chunks: int = 0
@@ -144,3 +152,7 @@ class BatchRecord(BaseModel):
     rows: str | None = None
     stop: Stop | None = None
     pauses: dict[str, Backoff] = {}
+    kept_rows: int = 0
+    kept_digest: str | None = None
+    account: list[str | None] | None = None
+    unstored: int = 0

@@ -36,7 +36,10 @@ def read_rows(source: Any) -> list[Mapping[str, Any]]:
 
 
 def _of_csv(content: str) -> list[Mapping[str, Any]]:
-    return [_csv_row(row) for row in csv.DictReader(io.StringIO(content, newline=""))]
+    header = content.partition("\n")[0]
+    # A spreadsheet of a country whose decimals have commas separates by semicolons.
+    separator = max(",;\t", key=header.count)
+    return [_csv_row(row) for row in csv.DictReader(io.StringIO(content, newline=""), delimiter=separator)]
 
 
 def _of_lines(content: str) -> list[Mapping[str, Any]]:

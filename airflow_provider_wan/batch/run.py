@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_wan.batch.batch import Batch
-from airflow_provider_wan.batch.ending import take_ending, verdict
+from airflow_provider_wan.batch.costs import cost_of_ending
 from airflow_provider_wan.batch.items import build_items
 from airflow_provider_wan.batch.ledger import BatchLedger
-from airflow_provider_wan.batch.manifest import summary_of
-from airflow_provider_wan.batch.progress import Progress
+from airflow_provider_wan.batch.manifest import take_back
+from airflow_provider_wan.batch.progress import Progress, stored_results, summary_of, verdict
 from airflow_provider_wan.batch.reconcile import is_changed, open_batch
 from airflow_provider_wan.batch.rows import read_rows
 from airflow_provider_wan.batch.settings import BatchSettings
+from airflow_provider_wan.batch.snapshot import Snapshot, keep_rows, kept_rows
 from airflow_provider_wan.batch.storing import Storing
 from airflow_provider_wan.batch.submitting import Submitting
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.polling.cancelling import cancel_all, cancel_all_within, overdue
-from airflow_provider_wan.client.polling.watch import Ending
-from airflow_provider_wan.client.polling.window import WindowItem, linger_for
+from airflow_provider_wan.client.polling.window import (
+    SearchItem,
+    WindowItem,
+    WindowOutcome,
+    linger_for,
+    searches_to_dict,
+)
+from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.hooks.wan import WanHook
+from airflow_provider_wan.triggers.killed import KillReason, is_to_be_cancelled, kill_reason_within
+from airflow_provider_wan.worker.assets import add_batch_to_events
 from airflow_provider_wan.worker.failing import fail
-from airflow_provider_wan.worker.ledgers import NO_TASK_STATE, is_iterated, store_for, survives_clear
-from airflow_provider_wan.worker.settings import TaskOperator, series_of
+from airflow_provider_wan.worker.ledgers import NO_TASK_STATE, is_iterated, parts_of, store_for, survives_clear
+from airflow_provider_wan.worker.settings import TIMES, TaskOperator, ends_at, series_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -35,6 +46,19 @@ REFILL_FRACTION = 0.2
 
 BACKSTOP = timedelta(minutes=10)
 WARNINGS_SHOWN = 20
+ASK_SECONDS = 1.0
+"""Of the three that a killed worker has."""
+
+
+@dataclass(frozen=True)
+class _Wait:
+    """What a round waits for, and how long; see :func:`~airflow_provider_wan.client.polling.window.wait_for_some`."""
+
+    window: list[WindowItem]
+    searches: list[SearchItem]
+    enough: int
+    wake_at: datetime | None
+    linger: float
 
 
 def begun(settings: Callable[[], Mapping[str, Any]], operator: TaskOperator, context: Context) -> BatchRun:
@@ -45,7 +69,7 @@ def begun(settings: Callable[[], Mapping[str, Any]], operator: TaskOperator, con
         fail(error)
 
 
-KILL_SECONDS = 4.0
+KILL_SECONDS = 2.0
 """A worker that is killed has a few seconds."""
 
 
@@ -69,8 +93,11 @@ class BatchRun:
         if self._settings.durable and not self._ledger.is_durable:
             self._log.warning(NO_TASK_STATE)
         try:
-            batch = self._read()
             self._ledger.load()
+            batch = self._begin()
+            if self._ledger.is_new and not self._settings.regenerate:
+                self._take_back(batch)
+            self._prove(batch)
             open_batch(batch, self._hook, series_of(self._context))
             return self._rounds(batch)
         except WanError as error:
@@ -81,30 +108,46 @@ class BatchRun:
     def resume(self, event: dict[str, Any]) -> Any:
         """Take the trigger's event and go on."""
         try:
-            # The rows were checked when the batch was begun, which takes most of the time of reading them.
-            batch = self._read(is_checking=False)
             self._ledger.load(event.get("carry"))
-            if is_changed(batch):
-                self._log.warning("The rows are not those that the batch was begun with: they are compared anew")
-                batch = self._read()
-                open_batch(batch, self._hook, series_of(self._context), is_new_attempt=False)
-            endings = _endings_in(event)
-            return self._rounds(batch, endings)
+            batch = self._go_on()
+            return self._rounds(batch, _outcome_in(event))
         except WanError as error:
             fail(error)
         finally:
             self._hook.close()
 
-    def _rounds(self, batch: Batch, endings: dict[str, Ending] | None = None) -> Any:
+    def _take_back(self, batch: Batch) -> None:
+        count = take_back(batch, self._hook.vendor)
+        if count:
+            self._log.warning(
+                "The ledger of this batch is empty, as after a clear that deleted it; %d of its items are known from "
+                "its manifest: they are not paid again",
+                count,
+            )
+
+    def _prove(self, batch: Batch) -> None:
+        """Prove the places of videos before the first one is paid.
+
+        :raises WanError: naming the place that cannot be written to; nothing was submitted.
+        """
+        from airflow_provider_wan.delivery.storage import prove
+
+        for folder in batch.targets.folders(item for item, entry in batch if entry.stored is None):
+            prove(folder)
+
+    def _rounds(self, batch: Batch, outcome: WindowOutcome | None = None) -> Any:
         self._batch = batch
+        began = self._ledger.head.began_at or utc_now()
+        batch.ends_at = ends_at(self._context, began, self._settings.execution_timeout, TIMES)
         progress = Progress(batch)
-        if batch.settings.manifest_path and endings is None:
+        if batch.settings.manifest_path and outcome is None:
             # Before anything is paid: a place that cannot be written to is better known now.
-            progress.tell()
+            progress.report()
         while True:
+            known = outcome or WindowOutcome()
             storing = Storing(batch, self._hook.account)
-            submitting = Submitting(batch, self._hook, (storing.collect, progress.tick))
-            self._take(batch, submitting, endings or {})
+            submitting = Submitting(batch, self._hook, (storing.collect, progress.tick), known.clues, storing)
+            self._take(batch, submitting, known)
             try:
                 storing.begin()
                 submitting.refill()
@@ -112,79 +155,139 @@ class BatchRun:
                     progress.tick()
             finally:
                 storing.close()
-            progress.tell()
-            window = batch.window()
-            has_room = len(window) < batch.settings.max_in_flight
-            moments = [moment for moment in (submitting.wake_at(has_room), storing.wake_at()) if moment]
-            if not window and not moments:
+            progress.report()
+            window, searches = batch.window(), submitting.searches
+            moments = [moment for moment in (submitting.wake_at(), storing.wake_at()) if moment]
+            if not window and not searches and not moments:
                 return self._end(batch)
-            endings = self._wait(batch, window, _enough(batch, window, submitting), min(moments, default=None))
+            wait = _Wait(
+                window=window,
+                searches=searches,
+                enough=_enough(batch, len(window), len(searches), submitting),
+                wake_at=min(moments, default=None),
+                linger=linger_for(len(batch.items)),
+            )
+            outcome = self._wait(batch.settings, wait)
 
-    def _take(self, batch: Batch, submitting: Submitting, endings: dict[str, Ending]) -> None:
-        known = {key: ending for key, ending in endings.items() if key in batch.items}
+    def _take(self, batch: Batch, submitting: Submitting, outcome: WindowOutcome) -> None:
+        known = {key: ending for key, ending in outcome.endings.items() if key in batch.items}
         for key, ending in known.items():
-            take_ending(batch, batch.items[key], ending)
-        submitting.hear({batch.items[key].model for key in known})
+            item = batch.items[key]
+            batch.take(item, ending, cost_of_ending(batch, item, ending))
+        submitting.end_pauses({batch.items[key].model for key in known})
         self._ledger.flush()
 
     # -- items ----------------------------------------------------------------------------------------
 
-    def _read(self, *, is_checking: bool = True) -> Batch:
-        """Read the rows, and check them all."""
-        settings, account = self._settings, self._hook.account
-        defaults = {"strict": settings.strict, **(settings.defaults or {})}
-        names = (account.vendor, account.base_url, account.workspace_id, settings.wan_conn_id)
-        rows = read_rows(settings.requests)
-        items, warnings = build_items(rows, defaults, self._hook.vendor, names, is_checking=is_checking)
-        for warning in warnings[:WARNINGS_SHOWN]:
+    def _begin(self) -> Batch:
+        """Read the rows and check them all; what is read now is what this attempt works on."""
+        settings = self._settings
+        rows, defaults = read_rows(settings.requests), {"strict": settings.strict, **(settings.defaults or {})}
+        batch = self._batch_of(rows, defaults, is_checking=True)
+        if not keep_rows(self._ledger, Snapshot(rows, defaults, batch.skipped)) and isinstance(settings.requests, str):
+            self._log.info("The rows are read again by each worker: do not change their file while the batch runs")
+        return batch
+
+    def _go_on(self) -> Batch:
+        """Return the batch with the rows that it was begun with."""
+        kept = kept_rows(self._ledger)
+        if kept is not None:
+            return self._batch_of(kept.rows, kept.defaults, is_checking=False, skipped=kept.skipped)
+        # Begun by 0.1.0, or with nowhere to keep them. They were checked then, which takes most of the time of reading.
+        settings = self._settings
+        rows, defaults = read_rows(settings.requests), {"strict": settings.strict, **(settings.defaults or {})}
+        batch = self._batch_of(rows, defaults, is_checking=False)
+        if is_changed(batch):
+            self._log.warning("The rows are not those that the batch was begun with: they are compared anew")
+            batch = self._batch_of(rows, defaults, is_checking=True)
+            open_batch(batch, self._hook, series_of(self._context), is_new_attempt=False)
+        return batch
+
+    def _batch_of(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        defaults: Mapping[str, Any],
+        *,
+        is_checking: bool,
+        skipped: Mapping[int, str] | None = None,
+    ) -> Batch:
+        settings = self._settings
+        built = build_items(
+            rows,
+            defaults,
+            self._hook.vendor,
+            self._account_names(),
+            is_checking=is_checking,
+            is_skipping=settings.on_invalid_row == "skip",
+            skipped=skipped,
+        )
+        for warning in built.warnings[:WARNINGS_SHOWN]:
             self._log.warning("%s", warning)
-        return Batch(settings, items, self._ledger, self._log, self._hook.costs)
+        batch = Batch(settings, built.items, self._ledger, self._log, self._hook.costs)
+        batch.skipped, batch.name = built.skipped, _name_of(self._context)
+        if built.skipped and is_checking:
+            first = next(iter(built.skipped.items()))
+            self._log.warning("%d rows are skipped; the first: row %s: %s", len(built.skipped), *first)
+        return batch
+
+    def _account_names(self) -> tuple[str | None, ...]:
+        """Return what tells accounts apart; where the address alone has changed, items keep their keys."""
+        account, head = self._hook.account, self._ledger.head
+        names = (account.vendor, account.base_url, account.workspace_id, self._settings.wan_conn_id)
+        if head.account and [name for place, name in enumerate(head.account) if place != 1] == [names[0], *names[2:]]:
+            return tuple(head.account)
+        head.account = list(names)
+        return names
 
     # -- waiting --------------------------------------------------------------------------------------
 
-    def _wait(self, batch: Batch, window: list[WindowItem], enough: int, wake_at: datetime | None) -> dict[str, Ending]:
-        settings = batch.settings
-        linger = linger_for(len(batch.items))
+    def _wait(self, settings: BatchSettings, wait: _Wait) -> WindowOutcome:
         if not settings.deferrable or is_iterated(self._context):
-            return asyncio.run(self._wait_here(settings, window, enough, wake_at, linger))
-        return self._defer(settings, window, enough, wake_at, linger)
+            return asyncio.run(self._wait_here(settings, wait))
+        return self._defer(settings, wait)
 
-    def _defer(
-        self, settings: BatchSettings, window: list[WindowItem], enough: int, wake_at: datetime | None, linger: float
-    ) -> NoReturn:
+    def _defer(self, settings: BatchSettings, wait: _Wait) -> NoReturn:
         from airflow_provider_wan.triggers.wan import WanBatchTrigger
 
         trigger = WanBatchTrigger(
             wan_conn_id=settings.wan_conn_id,
-            window=[item.to_list() for item in window],
-            enough=enough,
+            window=[item.to_list() for item in wait.window],
+            enough=wait.enough,
             poll_interval=settings.poll_interval,
-            wake_at=wake_at.isoformat() if wake_at else None,
-            linger=linger,
+            wake_at=wait.wake_at.isoformat() if wait.wake_at else None,
+            linger=wait.linger,
             cancel_on_kill=settings.cancel_on_kill,
             cancel_on_timeout=settings.cancel_on_timeout,
             durable=self._ledger.is_durable,
             carry=self._ledger.carry(),
+            searches=searches_to_dict(wait.searches),
             survives_clear=survives_clear(self._store),
         )
-        self._log.info("The worker is free now; %d tasks are waited for", len(window))
+        sought = f", {len(wait.searches)} lost ones are looked for" if wait.searches else ""
+        self._log.info("The worker is free now; %d tasks are waited for%s", len(wait.window), sought)
         self._operator.defer(trigger=trigger, method_name="execute_round", timeout=settings.timeout + BACKSTOP)
 
-    async def _wait_here(
-        self, settings: BatchSettings, window: list[WindowItem], enough: int, wake_at: datetime | None, linger: float
-    ) -> dict[str, Ending]:
-        endings = await self._hook.await_some(window, settings.poll_interval, enough, wake_at, linger)
+    async def _wait_here(self, settings: BatchSettings, wait: _Wait) -> WindowOutcome:
+        outcome = await self._hook.await_some(
+            wait.window, settings.poll_interval, wait.enough, wait.wake_at, wait.linger, wait.searches
+        )
         if settings.cancel_on_timeout:
-            await cancel_all(self._hook.aget_conn, overdue(window, endings))
-        return endings
+            await cancel_all(self._hook.aget_conn, overdue(wait.window, outcome.endings))
+        return outcome
 
     def on_kill(self) -> None:
         """Cancel what is queued when the worker is killed; the rest is adopted by the next attempt."""
         batch = self._batch
         if batch is None or not batch.settings.cancel_on_kill:
             return
+        reason = kill_reason_within(ASK_SECONDS, self._context["ti"])
+        is_known = reason in (KillReason.RESTARTED, KillReason.MOVED)
+        durable = self._ledger.is_durable
+        if is_known and not is_to_be_cancelled(reason, durable=durable, survives_clear=survives_clear(self._store)):
+            self._log.info("Nothing is cancelled, the next attempt adopts it: %s", reason.text)
+            return
         handles = [waited.handle for waited in batch.window()]
-        cancelled = cancel_all_within(KILL_SECONDS, WanHook(batch.settings.wan_conn_id).get_conn(), handles)
+        cancelled = cancel_all_within(KILL_SECONDS, self._hook.get_conn(), handles)
         self._log.info(
             "%d of %d tasks were cancelled while queued (not billed); the others may run on and be billed, and stay "
             "recorded",
@@ -196,6 +299,7 @@ class BatchRun:
 
     def _end(self, batch: Batch) -> dict[str, Any]:
         summary = summary_of(batch)
+        add_batch_to_events(self._operator.outlets, self._context, summary, stored_results(batch))
         error = verdict(batch, summary)
         if error is not None:
             self._context["ti"].xcom_push(key="return_value", value=summary)
@@ -203,16 +307,21 @@ class BatchRun:
         return summary
 
 
-def _enough(batch: Batch, window: list[WindowItem], submitting: Submitting) -> int:
+def _name_of(context: Context) -> str:
+    """Return a short name of the task instance, the same in all its tries."""
+    return hashlib.sha256("\n".join(parts_of(context)).encode()).hexdigest()[:16]
+
+
+def _enough(batch: Batch, waiting: int, searching: int, submitting: Submitting) -> int:
     """Refill often while there is something to refill with; else wait for the rest together."""
     if not submitting.is_more():
-        return max(1, len(window))
-    return max(1, int(min(len(window), batch.settings.max_in_flight) * REFILL_FRACTION))
+        return max(1, waiting + searching)
+    return max(1, int(min(waiting, batch.settings.max_in_flight) * REFILL_FRACTION))
 
 
-def _endings_in(event: dict[str, Any]) -> dict[str, Ending]:
+def _outcome_in(event: dict[str, Any]) -> WindowOutcome:
     try:
-        return {key: Ending.from_event(ending) for key, ending in (event.get("endings") or {}).items()}
+        return WindowOutcome.of(event)
     except (AttributeError, KeyError, TypeError, ValueError):
         pass
     raise WanError(

@@ -3,11 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
 from airflow_provider_wan.client.costs.limit import MaxCost, UnknownPrice
+from airflow_provider_wan.durable import Timing
+
+
+@dataclass(frozen=True)
+class Times:
+    """Waits of a batch, in seconds; tests give shorter ones.
+
+    :param soonest: a worker is woken no sooner, whatever there is to do.
+    :param pause: the first pause at a vendor that is throttled or out of reach; the next one is twice as long.
+    :param longest_pause: the longest one.
+    :param submit_tries: of a submission whose outcome a repeat can settle.
+    :param throttled: how long a worker is held for one throttled submission.
+    :param search: how lost answers are looked for.
+    :param shortest_search: a search for a lost submission gets as long at least, however little is left.
+    :param store_again: until a video that could not be stored is tried again; the next time twice as long.
+    :param progress: between two reports of progress.
+    """
+
+    soonest: float = 1.0
+    pause: float = 30.0
+    longest_pause: float = 300.0
+    submit_tries: int = 4
+    throttled: float = 5.0
+    search: Timing = field(default_factory=Timing)
+    shortest_search: float = 120.0
+    store_again: float = 60.0
+    progress: float = 10.0
+
+
+TIMES = Times()
+
+
+def times_in_force() -> Times:
+    """Return the waits that a run begins with."""
+    return TIMES
 
 
 @dataclass(frozen=True)
@@ -27,6 +62,7 @@ class BatchSettings:
     ledger_path: str | None
     manifest_path: str | None
     on_item_failure: Literal["continue", "fail"]
+    on_invalid_row: Literal["fail", "skip"]
     fail_if: str | float
     item_retries: int
     strict: bool
@@ -41,3 +77,4 @@ class BatchSettings:
     deferrable: bool
     max_cost: MaxCost | None = None
     on_unknown_price: UnknownPrice = "fail"
+    times: Times = field(default_factory=times_in_force)

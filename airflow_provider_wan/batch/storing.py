@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.items import Item
-from airflow_provider_wan.batch.records import GONE_CODE, ItemRecord
+from airflow_provider_wan.batch.records import GONE_CODE, ItemRecord, Stop
 from airflow_provider_wan.batch.targets import Holders
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanError
@@ -17,7 +17,8 @@ from airflow_provider_wan.client.tasks import TaskStatus, VideoTask, utc_now
 THREADS = 4
 LONGEST_DOWNLOAD = 600.0
 TRIES = 3
-AGAIN_SECONDS = 60.0
+STORAGE_CODE = "StorageError"
+UNSTORED_IN_A_ROW = 2
 
 
 class Storing:
@@ -62,6 +63,11 @@ class Storing:
         again = [entry.again_at for item, entry in self._batch if self._batch.is_landing(item, entry)]
         return min((moment for moment in again if moment), default=None)
 
+    @property
+    def is_in_trouble(self) -> bool:
+        """Whether a video waits for another try to store it: until that is over, no more are paid for."""
+        return any(self._batch.is_landing(item, entry) and entry.landings > 0 for item, entry in self._batch)
+
     def _land(self, item: Item, entry: ItemRecord) -> dict[str, Any] | WanError:
         from airflow_provider_wan.delivery.download import WanResultGone
         from airflow_provider_wan.delivery.landing import land
@@ -88,17 +94,27 @@ class Storing:
             return error
         except Exception as error:  # noqa: BLE001 - whatever the storage raises, the others go on
             why = f"The video could not be stored at {target}: {type(error).__name__}: {str(error)[:200]}"
-            return WanError(why, code="StorageError", task_id=handle.task_id, retryable=True)
+            return WanError(why, code=STORAGE_CODE, task_id=handle.task_id, retryable=True)
 
     def _take(self, item: Item, landed: dict[str, Any] | WanError) -> None:
-        batch = self._batch
+        batch, head = self._batch, self._batch.ledger.head
         entry = batch.entry(item)
         if not isinstance(landed, WanError):
+            head.unstored = 0
             batch.change(item, again_at=None)
             self._holders.take(item.key, landed)
         elif landed.retryable and entry.landings + 1 < TRIES:
             batch.log.warning("Row %s: %s. It is tried again", item.id, landed)
-            again_at = utc_now() + timedelta(seconds=AGAIN_SECONDS * (entry.landings + 1))
+            again_at = utc_now() + timedelta(seconds=batch.settings.times.store_again * (entry.landings + 1))
             batch.change(item, landings=entry.landings + 1, again_at=again_at)
         else:
             batch.give_up(item, landed, TaskStatus.SUCCEEDED)
+            if landed.code == STORAGE_CODE:
+                head.unstored += 1
+                self._stop_if_nothing_is_stored(landed)
+
+    def _stop_if_nothing_is_stored(self, error: WanError) -> None:
+        """Pay for no more videos that cannot be kept; one alone may have a place of its own that is in trouble."""
+        batch = self._batch
+        if batch.ledger.head.unstored >= min(UNSTORED_IN_A_ROW, len(batch.items)) and not batch.is_stopped:
+            batch.stop(Stop(message=f"videos cannot be stored: {error.message}", retryable=True))

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 UNKNOWN_TASK = "{task_id}"
+MOST_PROVEN = 20
+"""Folders that are written to before anything is paid; of more, one for each store."""
+
 ASIDE = ".moving"
 """Ends the name of a video on its way from one row's place to another's."""
 
@@ -40,7 +43,7 @@ class Targets:
 
     def of(self, item: Item, task_id: str) -> str:
         """Return the URI for the video of an item."""
-        names = {"{id}": item.id, "{index}": str(item.index), "{task_id}": task_id}
+        names = {"{id}": item.id, "{index}": str(item.index), "{take}": str(item.take), "{task_id}": task_id}
         pattern = str(item.store_to or self._pattern)
         if item.store_to is None and not any(name in pattern for name in names):
             pattern = pattern.rstrip("/") + "/{id}.mp4"
@@ -49,6 +52,19 @@ class Targets:
         for name, value in names.items():
             pattern = pattern.replace(name, _as_file_name(value))
         return pattern
+
+    def folders(self, items: Iterable[Item]) -> list[str]:
+        """Return folders that stand for all places that videos of ``items`` will take, to be proven before."""
+        found: dict[str, str] = {}
+        for item in items:
+            if self.is_wanted(item):
+                folder = self.of(item, UNKNOWN_TASK).rpartition("/")[0] + "/"
+                static = folder if item.store_to else _static(str(self._pattern))
+                found.setdefault(static, folder)
+        if len(found) > MOST_PROVEN:
+            stores = {"/".join(folder.split("/")[:3]): folder for folder in found.values()}
+            return list(stores.values())[:MOST_PROVEN]
+        return list(found.values())
 
     def clashes(self, items: Iterable[Item]) -> Iterator[Violation]:
         """Yield a violation for each place that more than one video would take."""
@@ -61,9 +77,14 @@ class Targets:
                     "store_to",
                     "gives every video a place of its own",
                     f"{target} for rows {', '.join(ids[:5])}",
-                    "put {id}, {index} or {task_id} into it",
+                    "put {id}, {index} (with {take}) or {task_id} into it",
                     hard=True,
                 )
+
+
+def _static(pattern: str) -> str:
+    """Return the part of a pattern that is the same for all items."""
+    return pattern.partition("{")[0].rpartition("/")[0]
 
 
 class Holders:

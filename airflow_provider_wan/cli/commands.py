@@ -80,7 +80,8 @@ def estimate(args: argparse.Namespace) -> None:
         limit = parse_max_cost(args.max_cost, "--max-cost")
         account = _account(args)
         identity = (account.vendor, account.base_url, account.workspace_id)
-        items, warnings = build_items(_rows(args.file), _defaults(args.defaults), vendor_of(account.vendor), identity)
+        built = build_items(_rows(args.file), _defaults(args.defaults), vendor_of(account.vendor), identity)
+        items, warnings = built.items, built.warnings
         costs = AccountCosts(account)
         parts = [Part(f"row {item.id}", costs.estimate(item.request)) for item in items]
     except WanError as error:

@@ -30,7 +30,7 @@ from airflow_provider_wan.hooks.looking_up import looked_up, persistently
 
 if TYPE_CHECKING:
     from airflow_provider_wan.client.costs import CostEstimate
-    from airflow_provider_wan.client.polling.window import WindowItem
+    from airflow_provider_wan.client.polling.window import SearchItem, WindowItem, WindowOutcome
     from airflow_provider_wan.hooks.costs import AccountCosts
 
 UPLOAD_LIMIT = 100 * 1024 * 1024
@@ -305,17 +305,19 @@ class WanHook(BaseHook):
         enough: int,
         wake_at: datetime | None = None,
         linger: float = 30.0,
-    ) -> dict[str, Ending]:
+        searches: list[SearchItem] | None = None,
+    ) -> WindowOutcome:
         """Wait on the shared poller until ``enough`` tasks of a window have ended; return what ended.
 
         :param wake_at: moment to return at in any case.
         :param linger: seconds that a first ending waits for company.
+        :param searches: lost submissions to look for meanwhile.
         """
         from airflow_provider_wan.client.polling.window import wait_for_some
 
-        until = max((item.deadline for item in window), default=None)
-        async with await self.aget_poller(until) as poller:
-            return await wait_for_some(poller, window, poll_interval, enough, wake_at, linger)
+        deadlines = [item.deadline for item in window] + [search.deadline for search in searches or []]
+        async with await self.aget_poller(max(deadlines, default=None)) as poller:
+            return await wait_for_some(poller, window, poll_interval, enough, wake_at, linger, searches=searches)
 
     async def aupload_file(self, path: str | Path | ObjectStoragePath, model: str | None = None) -> str:
         """Hand a local file to the vendor; see :meth:`upload_file`."""

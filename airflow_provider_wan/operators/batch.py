@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_wan.operators.parameters import check_literals, read_values
+from airflow_provider_wan.operators.parameters import BATCH_RULES, check_literals, read_values
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,6 +22,7 @@ OWN_PARAMETERS = (
     "ledger_path",
     "manifest_path",
     "on_item_failure",
+    "on_invalid_row",
     "fail_if",
     "item_retries",
     "strict",
@@ -43,13 +44,15 @@ class WanVideoBatchOperator(BaseOperator):
     """Make any number of videos, of any modes, in one Airflow task that holds a worker only to submit and to store.
 
     :param requests: a list of request dicts, or the URI of a ``.jsonl``, ``.csv`` or ``.json`` file. A row holds the
-        fields of its mode's operator, ``mode`` (text to video when not given), and may hold ``id`` and ``store_to``.
+        fields of its mode's operator, ``mode`` (text to video when not given), and may hold ``id``, ``store_to``,
+        ``takes`` (how many videos of it) and ``seeds`` (one for each).
     :param defaults: request fields for rows that do not have their own, such as ``{"resolution": "720P"}``.
     :param max_in_flight: most tasks submitted and not finished at a time.
-    :param store_to: folder (object-storage URI) for the videos, or a pattern with ``{id}``, ``{index}`` or
-        ``{task_id}`` in it.
+    :param store_to: folder (object-storage URI) for the videos, or a pattern with ``{id}``, ``{index}``,
+        ``{take}`` or ``{task_id}`` in it.
     :param manifest_path: URI of the JSONL manifest, one line per item.
     :param on_item_failure: ``continue`` with the others, or ``fail``: stop submitting and fail once the rest is done.
+    :param on_invalid_row: ``fail``: nothing is submitted while a row breaks a rule; or ``skip`` such rows.
     :param fail_if: when the whole task fails in the end: ``any`` item failed, ``all`` did, or more than this
         fraction (0 to 1) did.
     :param item_retries: new tasks for an item whose task failed for a reason that may pass.
@@ -89,6 +92,7 @@ class WanVideoBatchOperator(BaseOperator):
         store_to: str | None = None,
         manifest_path: str | None = None,
         on_item_failure: Literal["continue", "fail"] = "continue",
+        on_invalid_row: Literal["fail", "skip"] = "fail",
         fail_if: Literal["any", "all"] | float = "any",
         item_retries: int = 2,
         strict: bool = True,
@@ -114,6 +118,7 @@ class WanVideoBatchOperator(BaseOperator):
         self.ledger_path = ledger_path
         self.manifest_path = manifest_path
         self.on_item_failure = on_item_failure
+        self.on_invalid_row = on_invalid_row
         self.fail_if = fail_if
         self.item_retries = item_retries
         self.strict = strict
@@ -129,7 +134,7 @@ class WanVideoBatchOperator(BaseOperator):
         self.max_cost = max_cost
         self.on_unknown_price = on_unknown_price
         self._running: BatchRun | None = None
-        check_literals(self._parameters(), task_id=self.task_id)
+        check_literals(self._parameters(), task_id=self.task_id, rules=BATCH_RULES)
 
     def _parameters(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in OWN_PARAMETERS}
@@ -142,7 +147,7 @@ class WanVideoBatchOperator(BaseOperator):
         from airflow_provider_wan.batch.run import begun
 
         rows = {"requests": self.requests, "defaults": self.defaults, "execution_timeout": self.execution_timeout}
-        self._running = begun(lambda: rows | read_values(self._parameters()), self, context)
+        self._running = begun(lambda: rows | read_values(self._parameters(), BATCH_RULES), self, context)
         return self._running
 
     def execute(self, context: Context) -> Any:

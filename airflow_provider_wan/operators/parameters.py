@@ -126,6 +126,14 @@ def _uri(value: Any) -> str | None:
     return text
 
 
+def _folder(value: Any) -> str | None:
+    """Read where many videos go: a folder, or a pattern; one file would become a folder of that name."""
+    found = _uri(value)
+    if found and found.lower().endswith((".mp4", ".mov")) and "{" not in found:
+        raise _Broken("is a folder for all videos, or a pattern", "for example s3://bucket/folder/{id}.mp4")
+    return found
+
+
 def _required_uri(value: Any) -> str:
     found = _uri(value)
     if found is None:
@@ -180,6 +188,7 @@ RULES: dict[str, Rule] = {
     "max_in_flight": _whole(1),
     "mode": _one_of(*Mode),
     "on_changed_request": _one_of("resubmit", "fail"),
+    "on_invalid_row": _one_of("fail", "skip"),
     "on_item_failure": _one_of("continue", "fail"),
     "on_unknown_price": _one_of("fail", "allow"),
     "on_unknown_submission": _one_of("fail", "resubmit"),
@@ -194,6 +203,9 @@ RULES: dict[str, Rule] = {
     "wan_conn_id": _name,
 }
 """The rule of each parameter that is not the request's own."""
+
+BATCH_RULES: dict[str, Rule] = RULES | {"store_to": _folder}
+"""The same for an operator that makes many videos."""
 
 TRANSFER_RULES: dict[str, Rule] = RULES | {"store_to": _required_uri}
 """The same for an operator that does nothing but store."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+import threading
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -94,6 +96,18 @@ async def kill_reason_of(task_instance: Any) -> KillReason:
     if _is_in_a_loop(task_instance) and ENDED_STATES & set(states):
         return KillReason.IN_A_LOOP
     return KillReason.ENDED if ENDED_STATES.issuperset(states) else KillReason.RESTARTED
+
+
+def kill_reason_within(seconds: float, task_instance: Any) -> KillReason:
+    """Ask Airflow why a worker is killed; ``UNREADABLE`` when it does not answer in time.
+
+    The worker may have been stopped in the middle of another question to Airflow, which holds this one up for ever.
+    """
+    found = [KillReason.UNREADABLE]
+    thread = threading.Thread(target=lambda: found.append(asyncio.run(kill_reason_of(task_instance))), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return found[-1]
 
 
 def _is_in_a_loop(task_instance: Any) -> bool:

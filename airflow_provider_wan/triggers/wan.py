@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_wan.client.polling.cancelling import cancel, cancel_all, overdue
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
-from airflow_provider_wan.client.polling.window import LINGER_SECONDS, WindowItem
+from airflow_provider_wan.client.polling.window import LINGER_SECONDS, WindowItem, searches_of
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
 from airflow_provider_wan.hooks.wan import WanHook, shared_hook
@@ -187,6 +187,8 @@ class WanBatchTrigger(WanTrigger):
     :param wake_at: ISO 8601 moment to fire at in any case.
     :param linger: seconds that a first ending waits for company.
     :param carry: what the event hands back where there is no task state store.
+    :param searches: lost submissions to look for meanwhile, as ``searches_to_dict`` gives them; digests stand for
+        prompts.
     """
 
     kwargs_stored = (
@@ -214,6 +216,7 @@ class WanBatchTrigger(WanTrigger):
         cancel_on_timeout: bool = True,
         durable: bool = True,
         carry: dict[str, Any] | None = None,
+        searches: dict[str, Any] | None = None,
         survives_clear: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -227,17 +230,25 @@ class WanBatchTrigger(WanTrigger):
         self.cancel_on_timeout = cancel_on_timeout
         self.durable = durable
         self.carry = carry
+        self.searches = searches
         self.survives_clear = survives_clear
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the kwargs."""
+        path, kwargs = super().serialize()
+        return path, kwargs | ({"searches": self.searches} if self.searches else {})
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Await the shared poller for all tasks and fire what ended."""
         window = [WindowItem.of(item) for item in self.window]
         wake_at = datetime.fromisoformat(self.wake_at) if self.wake_at else None
-        hook = await self._hook(max((item.deadline for item in window), default=wake_at or utc_now()))
-        endings = await hook.await_some(window, self.poll_interval, self.enough, wake_at, self.linger)
+        searches = searches_of(self.searches)
+        deadlines = [item.deadline for item in window] + [search.deadline for search in searches]
+        hook = await self._hook(max(deadlines, default=wake_at or utc_now()))
+        outcome = await hook.await_some(window, self.poll_interval, self.enough, wake_at, self.linger, searches)
         if self.cancel_on_timeout:
-            await asyncio.shield(_kept(cancel_all(hook.aget_conn, overdue(window, endings))))
-        yield TriggerEvent({"endings": {key: item.to_event() for key, item in endings.items()}, "carry": self.carry})
+            await asyncio.shield(_kept(cancel_all(hook.aget_conn, overdue(window, outcome.endings))))
+        yield TriggerEvent(outcome.to_event() | {"carry": self.carry})
 
     @property
     def handles(self) -> list[TaskHandle]:

@@ -38,3 +38,18 @@ def add_to_events(outlets: Iterable[Any] | None, context: Context, result: Mappi
             context["outlet_events"][outlet].extra.update(small)
         elif "uri" in small:
             context["outlet_events"][outlet].add(Asset(small["uri"]), extra=small)
+
+
+def add_batch_to_events(
+    outlets: Iterable[Any] | None, context: Context, summary: Mapping[str, Any], results: Iterable[Mapping[str, Any]]
+) -> None:
+    """Put what a batch made into its asset events: an alias becomes each stored video, an asset gets the counts."""
+    from airflow.sdk import AssetAlias
+
+    made, counts = list(results), {name: summary[name] for name in ("total", "succeeded", "failed", "manifest")}
+    for outlet in outlets or []:
+        if isinstance(outlet, AssetAlias):
+            for result in made:
+                add_to_events([outlet], context, result)
+        else:
+            context["outlet_events"][outlet].extra.update(counts)

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_wan.client.transport.flows import Patience
+from airflow_provider_wan.batch.settings import Times as BatchTimes
 from airflow_provider_wan.durable import Ledger, Times, Timing
 from airflow_provider_wan.sandbox import Sandbox
 from tests.driving import KEY, VENDORS, Driven
@@ -21,6 +21,10 @@ from .rounds import Rounds
 
 QUICK = Timing(late=timedelta(minutes=-1), look_again=0.05)
 """The sandbox's list shows a task at once, and a worker that died here has no POST under way any more."""
+
+QUICK_TIMES = BatchTimes(
+    soonest=0.02, pause=0.1, submit_tries=1, throttled=0.0, search=QUICK, shortest_search=0.5, store_again=0.05
+)
 
 
 @pytest.fixture(scope="session")
@@ -58,14 +62,9 @@ def memory_storage() -> None:
 
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pauses of the product are constants; here they are short."""
-    batch = "airflow_provider_wan.batch"
+    """What the product waits for, made short."""
     monkeypatch.setattr("airflow_provider_wan.operators.parameters.LEAST_INTERVAL", 0.01)
-    monkeypatch.setattr(f"{batch}.submitting.TIMING", QUICK)
-    monkeypatch.setattr(f"{batch}.submitting.SUBMIT_PATIENCE", Patience(tries=1, throttled=0.0))
-    monkeypatch.setattr(f"{batch}.submitting.PAUSE_SECONDS", 0.1)
-    monkeypatch.setattr(f"{batch}.submitting.SOONEST", 0.02)
-    monkeypatch.setattr(f"{batch}.storing.AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("airflow_provider_wan.batch.settings.TIMES", QUICK_TIMES)
     monkeypatch.setattr("airflow_provider_wan.client.polling.window.LINGER_SECONDS", 0.5)
     monkeypatch.setattr("airflow_provider_wan.client.polling.window.SETTLE_SECONDS", 0.05)
     monkeypatch.setattr("airflow_provider_wan.client.transport.flows.back_off", lambda *_: 0.01)

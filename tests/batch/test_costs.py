@@ -103,7 +103,7 @@ def test_the_parameters_may_be_templates(rounds: MakeRounds) -> None:
 def test_ten_thousand_items_are_priced_by_few_look_ups() -> None:
     account = Account("dashscope", "", api_key="")  # type: ignore[arg-type]
     rows = [row(f"shot {number}", duration=2 + number % 3) for number in range(300)]
-    items, _ = build_items(rows, {}, vendor_of("dashscope"), ("dashscope",))
+    items = build_items(rows, {}, vendor_of("dashscope"), ("dashscope",)).items
     costs = AccountCosts(account)
     parts = [Part(item.id, costs.estimate(item.request)) for item in items]
     check_max_cost(parts, parse_max_cost("90.00 USD"))

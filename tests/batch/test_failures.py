@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wan.batch.ending import _is_failed
+from airflow_provider_wan.batch.progress import _is_failed
+from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.sandbox import Sandbox
 
 from .conftest import MakeRounds, connect
@@ -191,6 +193,27 @@ def test_a_killed_worker_cancels_what_is_queued(rounds: MakeRounds, sandbox: San
     batch.cleared([row("other")]).run()
 
 
+@pytest.mark.parametrize(
+    ("state", "is_cancelled"), [("running", False), ("restarting", False), ("failed", True), (None, True)]
+)
+def test_a_drained_worker_cancels_nothing_that_its_successor_adopts(
+    rounds: MakeRounds, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, state: str | None, is_cancelled: bool
+) -> None:
+    def states(_: Any) -> list[str]:
+        if state is None:
+            raise RuntimeError("no supervisor")
+        return [state]
+
+    monkeypatch.setattr("airflow_provider_wan.triggers.killed._states", states)
+    monkeypatch.setattr("airflow_provider_wan.triggers.killed.airflow_version", lambda: (3, 3))
+    batch = rounds([row("a [sandbox hold]")])
+    batch.first_round()
+    assert batch.driven is not None
+    assert batch.driven.operator is not None
+    batch.driven.operator.on_kill()
+    assert {task["status"] for task in sandbox.ledger()["created"]} == {"CANCELED" if is_cancelled else "PENDING"}
+
+
 # -- throttled, full, silent --------------------------------------------------------------------------
 
 
@@ -257,16 +280,59 @@ def test_a_vendor_that_cannot_be_reached_is_waited_for(
 
 
 def test_a_landing_that_fails_leaves_the_item_paid_and_kept(rounds: MakeRounds, tmp_path: Path) -> None:
-    (tmp_path / "clips").write_text("in the way")
     batch = rounds([row("a"), row("b", store_to=f"file://{tmp_path}/b.mp4")], store_to=f"file://{tmp_path}/clips")
-    error = batch.fails()
-    assert is_retryable(error)
+    event = batch.first_event()
+    (tmp_path / "clips").rmdir()
+    (tmp_path / "clips").write_text("in the way")
+    with pytest.raises(WanError, match="1 of 2 videos were made and paid, but not stored") as raised:
+        batch.goes_on(event)
+    assert is_retryable(raised.value)
     assert batch.statuses == {"1": "not_stored", "2": "succeeded"}
     assert batch.manifest[0]["error_code"] == "StorageError"
     (tmp_path / "clips").unlink()
     batch.retried().run()
     assert batch.billed == ["a", "b"]
     assert (tmp_path / "clips" / "1.mp4").is_file()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"store_to": "file://{folder}/taken/clips"},
+        {"store_to": "file://{folder}/taken/{{id}}/clip.mp4"},
+        {"store_to": "nonsense://bucket/clips"},
+        {"manifest_path": "file://{folder}/taken/manifest.jsonl"},
+        {"manifest_path": "nonsense://bucket/manifest.jsonl"},
+    ],
+    ids=str,
+)
+def test_places_are_proven_before_the_first_payment(rounds: MakeRounds, tmp_path: Path, given: dict[str, str]) -> None:
+    (tmp_path / "taken").write_text("a file")
+    batch = rounds([row("a"), row("b")], **{name: value.format(folder=tmp_path) for name, value in given.items()})
+    assert next(iter(given)) in str(batch.fails()) or "manifest" in str(batch.fails())
+    assert batch.posts() == {}
+
+
+def test_a_rows_own_place_is_proven_too(rounds: MakeRounds, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    batch = rounds([row("a"), row("b", store_to=f"file://{tmp_path}/taken/b.mp4")])
+    assert "taken" in str(batch.fails())
+    assert batch.posts() == {}
+
+
+def test_a_batch_that_cannot_store_pays_for_no_more(rounds: MakeRounds, tmp_path: Path) -> None:
+    batch = rounds([row(f"{n:02d}") for n in range(12)], store_to=f"file://{tmp_path}/clips", max_in_flight=2)
+    event = batch.first_event()
+    (tmp_path / "clips").rmdir()
+    (tmp_path / "clips").write_text("in the way")
+    with pytest.raises(WanError, match="cannot be stored") as raised:
+        batch.goes_on(event)
+    assert is_retryable(raised.value)
+    # Two more were submitted while the first two were tried to be stored.
+    assert len(batch.created) <= 4
+    (tmp_path / "clips").unlink()
+    batch.retried().run()
+    assert len(batch.billed) == len(batch.created) == 12
 
 
 def test_a_landing_that_breaks_off_is_tried_in_later_rounds(
@@ -310,3 +376,25 @@ def test_nothing_is_submitted_while_the_store_is_away(rounds: MakeRounds) -> Non
     batch.store.is_down = False
     batch.retried().run()
     assert batch.billed == ["a"]
+
+
+@pytest.mark.parametrize("is_new_series", [False, True])
+def test_a_video_that_could_not_be_stored_until_its_url_died_is_paid_anew_by_a_person_only(
+    rounds: MakeRounds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_new_series: bool
+) -> None:
+    batch = rounds([row("a")], store_to=f"file://{tmp_path}/clips")
+    event = batch.first_event()
+    (tmp_path / "clips").rmdir()
+    (tmp_path / "clips").write_text("in the way")
+    with pytest.raises(WanError):
+        batch.goes_on(event)
+    (tmp_path / "clips").unlink()
+    later = utc_now() + timedelta(days=2)
+    monkeypatch.setattr("airflow_provider_wan.batch.records.utc_now", lambda: later)
+    if is_new_series:
+        batch.cleared().run()
+        assert batch.billed == ["a", "a"]
+    else:
+        for _ in range(3):
+            assert "made and paid, but not stored" in str(batch.retried().fails())
+        assert batch.billed == batch.created == ["a"]

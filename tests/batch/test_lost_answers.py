@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 from airflow_provider_wan.sandbox import Sandbox
 
-from .conftest import MakeRounds
+from .conftest import QUICK_TIMES, MakeRounds
 from .rounds import CountingStore, is_retryable, row
 
 
@@ -42,6 +44,67 @@ def test_where_nothing_can_be_looked_up_a_person_is_asked(rounds: MakeRounds, sa
     assert batch.billed == ["a", lost, "c"]
     batch.cleared(on_unknown_submission="resubmit").run()
     assert batch.billed == ["a", lost, lost, "c"]
+
+
+def test_one_in_doubt_holds_nobody_up_and_wakes_no_worker(rounds: MakeRounds, sandbox: Sandbox) -> None:
+    """What the list shows of a task that runs is not enough: until it ends, it may be the lost one or not."""
+    slow = "slow [sandbox hold drop-answer]"
+    batch = rounds([row(slow), *(row(f"{n:02d}") for n in range(6))], max_in_flight=1)
+    events, deferred = [], batch.first_round()
+    while (done := len([prompt for prompt in batch.billed if prompt != slow])) < 6:
+        events.append(batch.trigger_of(deferred))
+        assert not events[-1]["clues"], f"{done} of the others are done while the lost one is not"
+        deferred = batch.next_round(events[-1])
+    assert len(events) <= 7
+    assert batch.statuses["1"] == "waiting"
+    steps = len(batch.driven.steps) if batch.driven else 0
+    (lost,) = [task for task in sandbox.tasks() if task["held"]]
+    sandbox.change(lost["task_id"], "finish")
+    batch.goes_on(batch.trigger_of(deferred))
+    assert batch.driven is not None
+    # Then the search alone wakes a worker, with what it found, and the last ending another one.
+    assert len(batch.driven.steps) - steps <= 3
+    assert batch.billed == sorted([slow, *(f"{n:02d}" for n in range(6))])
+    assert len(batch.created) == 7
+
+
+def test_a_batch_that_is_not_deferred_looks_beside_its_waits_too(rounds: MakeRounds) -> None:
+    lost = "lost [sandbox seconds=0.5 drop-answer]"
+    batch = rounds([row(lost), row("a"), row("b")], max_in_flight=1, deferrable=False)
+    assert batch.run()["counts"] == {"succeeded": 3}
+    assert batch.billed == ["a", "b", lost]
+    assert len(batch.created) == 3
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_a_batch_that_has_stopped_still_finds_what_it_may_have_paid(
+    rounds: MakeRounds, sandbox: Sandbox, is_made: bool
+) -> None:
+    """No money: that forbids to submit, not to look for the submission whose answer was lost before."""
+    lost = "lost [sandbox seconds=0.4 drop-answer]" if is_made else "lost [sandbox drop-before]"
+    broke = "b [sandbox reject=400:Arrearage]"
+    batch = rounds([row(lost), row("c [sandbox seconds=0.4]"), row(broke), row("d")])
+    error = batch.fails()
+    assert "Submitting was stopped" in str(error)
+    assert batch.statuses == {
+        "1": "succeeded" if is_made else "waiting",
+        "2": "succeeded",
+        "3": "waiting",
+        "4": "waiting",
+    }
+    assert batch.billed == ["c [sandbox seconds=0.4]", *([lost] if is_made else [])]
+    assert len(batch.created) == len(batch.billed)
+
+
+def test_searches_travel_with_the_trigger_and_what_they_share_stands_once(rounds: MakeRounds) -> None:
+    rows = [row(f"{n} [sandbox hold drop-answer]") for n in range(3)] + [row(f"{n} [sandbox hold]") for n in range(5)]
+    trigger = rounds(rows).first_round().trigger
+    assert trigger is not None
+    kwargs = json.dumps(trigger.serialize()[1])
+    (searches,) = [json.loads(kwargs)["searches"]]
+    assert [sorted(item[1]["not_ours"]) for item in searches["items"]] == [[], [], []]
+    assert len(searches["not_ours"]) == 5
+    assert "sandbox hold" not in kwargs
 
 
 class Dying(CountingStore):
@@ -87,7 +150,7 @@ def test_a_worker_that_dies_at_any_write_pays_once(
 def test_an_outage_costs_one_submission_and_not_all_that_follow(
     rounds: MakeRounds, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("airflow_provider_wan.batch.submitting.PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr("airflow_provider_wan.batch.settings.TIMES", replace(QUICK_TIMES, pause=0.2))
     prompts = [f"{n:02d}" for n in range(10)]
     batch = rounds([row(prompt) for prompt in prompts], wan_conn_id=f"wan_{name}")
     sandbox.configure(outage=3, generation_seconds=0.2)

@@ -51,7 +51,7 @@ FORMS = {
 
 
 def items_of(source: Any, vendor: str = "dashscope", **defaults: Any) -> list[Any]:
-    return build_items(read_rows(source), defaults, vendor_of(vendor), ("x",))[0]
+    return build_items(read_rows(source), defaults, vendor_of(vendor), ("x",)).items
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -158,3 +158,66 @@ def test_places(pattern: str | None, own: str | None, expected: str) -> None:
 def test_an_id_cannot_leave_its_folder() -> None:
     (item,) = items_of([{"id": "../../x", "prompt": "a"}])
     assert Targets("s3://b/v").of(item, "t1") == "s3://b/v/_.._x.mp4"
+
+
+def test_a_mistyped_header_is_said_once_with_the_nearest_name(rounds: MakeRounds) -> None:
+    batch = rounds([{"promt": f"shot {n}", "prompt": "x"} for n in range(30)])
+    error = str(batch.fails())
+    assert error.count("promt") == 1
+    assert "did you mean 'prompt'?" in error
+    assert "in all rows" in error
+    assert "promt" in str(batch.cleared(on_invalid_row="skip").fails())
+    assert batch.posts() == {}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_csv_file_of_any_spreadsheet_is_read(separator: str, tmp_path: Any) -> None:
+    lines = [["id", "prompt", "duration"], ["a", '"one, two; three"', "3"]]
+    uri = write(f"file://{tmp_path}/shots.csv", "\r\n".join(separator.join(line) for line in lines))
+    (item,) = items_of(uri)
+    assert (item.id, item.request.prompt, item.request.duration) == ("a", "one, two; three", 3)
+
+
+def test_rows_that_break_a_rule_may_be_skipped(rounds: MakeRounds) -> None:
+    rows = [row("a"), row("x", duration=99), row("y", colour="red"), row("b")]
+    batch = rounds(rows, on_invalid_row="skip", max_in_flight=1)
+    summary = batch.run()
+    assert (summary["total"], summary["succeeded"], summary["skipped"]) == (2, 2, 2)
+    assert batch.billed == ["a", "b"]
+    assert batch.statuses == {"1": "succeeded", "2": "skipped", "3": "skipped", "4": "succeeded"}
+    assert "duration" in batch.manifest[1]["error_message"]
+    assert "colour" in batch.manifest[2]["error_message"]
+
+
+def test_a_batch_whose_rows_are_all_skipped_fails(rounds: MakeRounds) -> None:
+    batch = rounds([row("x", duration=99)], on_invalid_row="skip")
+    assert "duration" in str(batch.fails())
+    assert batch.posts() == {}
+
+
+@pytest.mark.parametrize("wrong", [{"store_to": "file:///tmp/one.mp4"}, {"on_invalid_row": "ignore"}], ids=str)
+def test_a_wrong_literal_of_the_batch_is_refused_at_parse(rounds: MakeRounds, wrong: dict[str, Any]) -> None:
+    with pytest.raises(WanRequestError, match=next(iter(wrong))):
+        rounds([row("a")], **wrong).first_round()
+
+
+def test_takes_are_videos_of_one_row_with_seeds_of_their_own(rounds: MakeRounds, tmp_path: Any) -> None:
+    rows = [row("fox", id="f", takes=3, seed=7), row("owl", id="o", seeds=[5, 1]), row("cat", id="c", takes=2)]
+    batch = rounds(rows, store_to=f"file://{tmp_path}/clips")
+    batch.run()
+    seeds = {line["id"]: line.get("seed") for line in batch.manifest}
+    assert seeds == {"f-1": 7, "f-2": 8, "f-3": 9, "o-1": 5, "o-2": 1, "c-1": None, "c-2": None}
+    assert batch.billed == ["cat"] * 2 + ["fox"] * 3 + ["owl"] * 2
+    assert sorted(path.name for path in (tmp_path / "clips").iterdir()) == sorted(f"{name}.mp4" for name in seeds)
+    batch.cleared([row("fox", id="f", takes=4, seed=7), *rows[1:]]).run()
+    assert batch.billed == ["cat"] * 2 + ["fox"] * 4 + ["owl"] * 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"takes": 0}, {"takes": "many"}, {"seeds": []}, {"takes": 2, "seeds": [1]}, {"takes": 2, "seed": "x"}],
+    ids=str,
+)
+def test_wrong_takes_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(WanRequestError, match=r"row 1: (takes|seed)"):
+        items_of([{"prompt": "x", **wrong}])

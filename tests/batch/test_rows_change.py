@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk import ObjectStoragePath
 
+from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.sandbox import Sandbox
 
-from .conftest import MakeRounds
-from .rounds import Rounds, row
+from .conftest import MakeRounds, connect
+from .rounds import CountingStore, Rounds, row
 
 
 def contents(batch: Rounds) -> dict[str, str]:
@@ -77,7 +80,9 @@ def test_a_folder_that_changes_gets_copies(stored: Rounds, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("is_alive", [True, False])
-def test_a_video_that_was_overwritten_is_not_taken_for_stored(stored: Rounds, is_alive: bool) -> None:
+def test_a_video_that_was_overwritten_is_not_taken_for_stored(
+    stored: Rounds, is_alive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = stored.rows
     stored.cleared([row("another", duration=5), *first[1:]]).run()
     if not is_alive:
@@ -90,8 +95,10 @@ def test_a_video_that_was_overwritten_is_not_taken_for_stored(stored: Rounds, is
         assert len(batch.billed) == 4
     else:
         error = batch.fails()
-        assert "ResultGone" in str(error)
+        assert "although it lives until" in str(error)
         assert batch.statuses == {"1": "not_stored", "2": "succeeded", "3": "succeeded"}
+        assert batch.billed.count("one") == 1
+        monkeypatch.setattr("airflow_provider_wan.batch.records.utc_now", lambda: utc_now() + timedelta(days=2))
         batch.cleared().run()
         assert batch.billed.count("one") == 2
 
@@ -153,23 +160,57 @@ def test_equal_rows_are_as_many_videos(rounds: MakeRounds) -> None:
     assert batch.billed == ["single", "twin", "twin", "twin"]
 
 
-def test_a_file_that_changes_while_the_batch_runs_is_compared_anew(rounds: MakeRounds, tmp_path: Path) -> None:
-    import json
-
+@pytest.mark.parametrize("becomes", ["other rows", "no rows", "nonsense", "nothing"])
+def test_a_file_that_changes_while_the_batch_runs_is_the_next_attempts_matter(
+    rounds: MakeRounds, tmp_path: Path, becomes: str
+) -> None:
     shots = tmp_path / "shots.jsonl"
-
-    def write(*rows: dict[str, Any]) -> None:
-        shots.write_text("\n".join(map(json.dumps, rows)))
-
-    stays = row("stays", id="s")
-    write(stays, row("goes [sandbox hold]", id="g"))
-    batch = rounds(f"file://{shots}", max_in_flight=2)
+    shots.write_text("\n".join(json.dumps(item) for item in (row("stays", id="s"), row("late", id="l"))))
+    batch = rounds(f"file://{shots}", max_in_flight=1)
     event = batch.first_event()
-    write(stays, row("comes", id="c"))
-    summary = batch.goes_on(event)
-    assert summary["counts"] == {"succeeded": 2}
-    assert batch.billed == ["comes", "stays"]
-    assert [entry["accepted"] for entry in batch.sandbox.ledger()["cancels"]] == [True]
+    if becomes == "nothing":
+        shots.unlink()
+    else:
+        shots.write_text({"other rows": json.dumps(row("comes", id="c")), "no rows": "", "nonsense": "{"}[becomes])
+    assert batch.goes_on(event)["counts"] == {"succeeded": 2}
+    assert batch.billed == ["late", "stays"]
+    assert batch.sandbox.ledger()["cancels"] == []
+    shots.write_text(json.dumps(row("comes", id="c")))
+    batch.cleared().run()
+    assert batch.billed == ["comes", "late", "stays"]
+
+
+def test_many_rows_are_kept_in_values_that_the_store_takes() -> None:
+    from random import Random
+
+    from airflow_provider_wan.batch.ledger import BatchLedger
+    from airflow_provider_wan.batch.snapshot import Snapshot, keep_rows, kept_rows
+
+    words = Random(7)
+    rows = [{"prompt": "".join(words.choices("abcdefghij", k=400)), "id": str(n)} for n in range(2000)]
+    store = CountingStore()
+    ledger = BatchLedger(store)
+    assert keep_rows(ledger, Snapshot(rows, {"strict": True}, {7: "why"}))
+    ledger.keep_head()
+    written = store.calls["set"]
+    assert keep_rows(ledger, Snapshot(rows, {"strict": True}, {7: "why"}))
+    assert store.calls["set"] == written < 20
+    again = BatchLedger(store)
+    again.load()
+    assert kept_rows(again) == Snapshot(rows, {"strict": True}, {7: "why"})
+    assert not keep_rows(again, Snapshot([{"first_frame": "data:image/png;base64,AAAA"}], {}, {}))
+    assert kept_rows(again) is None
+
+
+def test_a_connection_that_moves_to_another_address_pays_nothing_again(
+    rounds: MakeRounds, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = rounds([row("a"), row("b"), row("c")], max_in_flight=2)
+    event = batch.first_event()
+    connect(monkeypatch, sandbox.url.replace("127.0.0.1", "localhost"), "dashscope")
+    assert batch.goes_on(event)["counts"] == {"succeeded": 3}
+    batch.cleared().run()
+    assert batch.created == ["a", "b", "c"]
 
 
 def test_regenerate_pays_once_for_each_series_of_retries(rounds: MakeRounds) -> None:

@@ -91,7 +91,7 @@ def window(count: int) -> list[waiting.WindowItem]:
 async def test_how_many_endings_are_worth_a_worker(ends: dict[str, float], enough: int, expected: set[str]) -> None:
     poller: Any = Poller(ends)
     found = await waiting.wait_for_some(poller, window(4), 15, enough, linger=0.15)
-    assert set(found) == expected
+    assert set(found.endings) == expected
     assert poller.left == 4 - len(expected)
 
 

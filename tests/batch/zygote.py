@@ -16,8 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import airflow_provider_wan.batch.run
-import airflow_provider_wan.batch.storing
-import airflow_provider_wan.batch.submitting
+import airflow_provider_wan.batch.settings
 import airflow_provider_wan.client.polling.window
 import airflow_provider_wan.client.transport.flows
 import airflow_provider_wan.delivery.landing
@@ -78,8 +77,9 @@ def work(order: dict[str, Any]) -> None:
 
 def shorten_times() -> None:
     airflow_provider_wan.operators.parameters.LEAST_INTERVAL = 0.01
-    airflow_provider_wan.batch.submitting.TIMING = Timing(late=timedelta(minutes=-1), look_again=0.1)
-    airflow_provider_wan.batch.submitting.PAUSE_SECONDS = 0.2
+    airflow_provider_wan.batch.settings.TIMES = airflow_provider_wan.batch.settings.Times(
+        pause=0.2, search=Timing(late=timedelta(minutes=-1), look_again=0.1)
+    )
     airflow_provider_wan.client.polling.window.LINGER_SECONDS = 0.5
     airflow_provider_wan.client.polling.window.SETTLE_SECONDS = 0.05
     airflow_provider_wan.client.transport.flows.back_off = lambda *_: 0.01

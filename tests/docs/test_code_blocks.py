@@ -73,7 +73,7 @@ def test_batch_rows_are_accepted(text: str) -> None:
         rows = [json.loads(line) for line in text.splitlines()]
     else:
         rows = [{key: value for key, value in row.items() if value} for row in csv.DictReader(io.StringIO(text))]
-    items, _ = build_items(rows, {}, vendor_of("dashscope"), ())
+    items = build_items(rows, {}, vendor_of("dashscope"), ()).items
     assert len(items) == len(rows)
 
 
