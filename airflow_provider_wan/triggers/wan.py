@@ -162,7 +162,8 @@ class WanTaskTrigger(WanTrigger):
                 self.poll_interval,
                 self.profile,
                 self._say,
-                owner_of(self.task_instance),
+                # A sensor, which names no profile, waits for a task that is another task instance's.
+                owner_of(self.task_instance) if self.profile else "",
             )
         if ending.status is EndingStatus.TIMEOUT and self.cancel_on_timeout:
             outcome = await asyncio.shield(_kept(cancel(hook.aget_conn, handle, CANCEL_SECONDS)))

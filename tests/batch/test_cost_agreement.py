@@ -109,7 +109,7 @@ def test_the_costs_of_all_modes_and_tiers_agree_with_the_bill(
 def test_an_estimate_is_never_below_the_bill(vendor: str, mode: Mode) -> None:
     compared: list[float] = []
 
-    @many(150)
+    @many(600)
     @given(requests_of(mode, MODELS[vendor]))
     def try_one(request: VideoRequest) -> None:
         seller = vendor_of(vendor)
@@ -129,7 +129,7 @@ def test_an_estimate_is_never_below_the_bill(vendor: str, mode: Mode) -> None:
 
     try_one()
     if (vendor, mode) != ("powertokens", Mode.VIDEO_EDIT):
-        assert len(compared) >= 20, "too few of the requests passed the check to say anything"
+        assert len(compared) >= 8, "too few of the requests passed the check to say anything"
 
 
 def test_the_two_price_tables_say_the_same() -> None:

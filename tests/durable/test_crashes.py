@@ -266,7 +266,7 @@ def test_a_lost_answer_is_recovered_without_a_store_too(attempts: MakeAttempts) 
 
 
 def test_what_is_carried_recovers_in_the_next_process(attempts: MakeAttempts) -> None:
-    run = attempts(store=None)
+    run = attempts(prompt="x [sandbox seconds=2]", store=None)
     run.sandbox.configure(drop_next_answers=1)
     first = run.attempt()
     come_back = first.obtain()

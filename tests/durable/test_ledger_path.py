@@ -205,17 +205,18 @@ def test_a_frozen_worker_that_wakes_up_neither_pays_nor_overwrites(
     first.sandbox.configure(fail_next=[{"call": "submit", "status": 429, "code": "Throttling.RateQuota", "times": 1}])
     done: list[Obtained] = []
 
-    def frozen(seconds: float) -> None:
+    def frozen(*_: Any) -> float:
         if done:
-            return
+            return 0.01
         store: Any = second.store
         record = store.get("wan_submission.0001")
         long_ago = (utc_now() - timedelta(minutes=10)).isoformat()
         store.set("wan_submission.0001", record | {"intent_at": long_ago, "closes_at": long_ago})
         done.append(second.obtain())
         monkeypatch.setattr("airflow_provider_wan.client.transport.flows.utc_now", lambda: utc_now() + THAW)
+        return 0.01
 
-    monkeypatch.setattr("airflow_provider_wan.client.transport.client.time.sleep", frozen)
+    monkeypatch.setattr("airflow_provider_wan.client.transport.flows.back_off", frozen)
     from airflow_provider_wan.client.transport.flows import Patience
 
     with pytest.raises(Exception, match="429"):

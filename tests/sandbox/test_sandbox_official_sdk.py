@@ -85,7 +85,9 @@ def test_1x_uploads_a_local_first_frame(old: Any, sandbox: Sandbox, png: bytes, 
 def test_1x_sees_failures_and_refusals(old: Any) -> None:
     failed = old.call(model="wan2.7-t2v", prompt="x [sandbox fail=DataInspectionFailed]")
     assert (failed.output.task_status, failed.output.code) == ("FAILED", "DataInspectionFailed")
-    refused = old.async_call(model="wan2.7-t2v", prompt="x", duration=99)
+    late = old.call(model="wan2.7-t2v", prompt="x", duration=99)
+    assert (late.output.task_status, late.output.message) == ("FAILED", "Duration should be between 2 and 15")
+    refused = old.async_call(model="wan2.9-t2v", prompt="x")
     assert (refused.status_code, refused.code) == (HTTPStatus.BAD_REQUEST, "InvalidParameter")
     nobody = old.async_call(model="wan2.7-t2v", prompt="x", api_key="sk-invalid")
     assert (nobody.status_code, nobody.code) == (HTTPStatus.UNAUTHORIZED, "InvalidApiKey")
@@ -114,8 +116,10 @@ def test_2x_creates_fetches_lists_and_cancels(new: Any, sandbox: Sandbox) -> Non
 def test_2x_raises_for_failures_and_refusals(new: Any) -> None:
     with pytest.raises(DashScopeError, match="inappropriate"):
         new.videos.generate(model="wan2.7-t2v", prompt="x [sandbox fail=DataInspectionFailed]", poll_interval=0.05)
-    with pytest.raises(DashScopeError, match=r"parameters\.duration"):
-        new.videos.jobs.create(model="wan2.7-t2v", prompt="x", duration=99)
+    with pytest.raises(DashScopeError, match="Duration should be between 2 and 15"):
+        new.videos.generate(model="wan2.7-t2v", prompt="x", duration=99, poll_interval=0.05)
+    with pytest.raises(DashScopeError, match="Model not exist"):
+        new.videos.jobs.create(model="wan2.9-t2v", prompt="x")
 
 
 def test_2x_retries_a_lost_submission_into_a_second_task(sandbox: Sandbox) -> None:

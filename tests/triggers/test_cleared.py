@@ -89,3 +89,21 @@ def test_an_owner_is_the_same_in_each_try_and_another_for_each_instance() -> Non
     assert owner(try_number=1, id="a") == owner(try_number=2, id="b")
     assert len({owner(), owner(map_index=1), owner(run_id="r2"), owner(task_id="t2"), owner(dag_id="d2")}) == 5
     assert owner_of(None) == ""
+
+
+@pytest.mark.parametrize("profile", ["wan2.7-t2v/720P/5", ""], ids=["operator", "sensor"])
+async def test_only_who_submitted_a_task_is_noted_as_its_owner(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, profile: str
+) -> None:
+    """What a sensor waits for may be the lost task of the operator before it."""
+    from airflow_provider_wan.client.polling.finder import Finder
+    from tests.driving import first_event
+
+    noted: list[str] = []
+    monkeypatch.setattr(Finder, "note_owner", lambda self, task_id, owner: noted.append(owner))
+    handle = WanHook("wan_dashscope").submit(TextToVideoRequest(prompt="a boat"))
+    deadline = "2036-01-02T09:04:05+00:00"
+    trigger = WanTaskTrigger("wan_dashscope", handle.to_dict(), deadline, poll_interval=0.1, profile=profile)
+    trigger.task_instance = SimpleNamespace(dag_id="films", task_id="make", run_id="manual__1", map_index=-1)
+    await first_event(trigger)
+    assert [bool(owner) for owner in noted] == [bool(profile)]

@@ -54,8 +54,10 @@ def test_every_vendor_has_a_cost_with_prices_of_the_connection(own_prices: str, 
 
 def test_a_decorated_function_has_a_cost_at_every_vendor(own_prices: str, vendor: str) -> None:
     @task.wan_video(wan_conn_id=own_prices, poll_interval=0.1, timeout=30)
-    def shot() -> dict[str, Any]:
+    def film() -> dict[str, Any]:
         return {"prompt": "A paper boat", "duration": 5, "resolution": "720P"}
+
+    shot: Any = film
 
     class WithPulls(Instance):
         def xcom_pull(self, key: str, **_: Any) -> Any:

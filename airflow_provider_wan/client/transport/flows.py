@@ -142,6 +142,7 @@ class Flows:
                 )
                 return Submitted(handle, *_beside(outcome))
             undecided += verdict.is_undecided
+            last = verdict.error
             # A lost answer may be settled by the same key only; a few repeats of that are useful.
             can_settle = self.vendor.has_idempotency_key and undecided < patience.tries
             may_repeat = can_settle if verdict.is_undecided else verdict.may_repeat
