@@ -57,6 +57,7 @@ WRONG: dict[str, list[Any]] = {
     "max_in_flight": [0, -5, 1.5, "many", None, float("inf")],
     "mode": ["txt2vid"],
     "on_changed_request": ["resubmitt", None],
+    "on_invalid_row": ["stop", None],
     "on_item_failure": ["stop", None],
     "on_unknown_price": ["alow", None],
     "on_unknown_submission": ["resubmitt", "ask", None],
