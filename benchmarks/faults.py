@@ -22,9 +22,9 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from airflow_provider_wan.client.client import WanClient
 from airflow_provider_wan.client.exchange import Account
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, utc_now
+from airflow_provider_wan.client.transport.client import WanClient
 from benchmarks.fault_contenders import WAYS, vendor_of
 from benchmarks.homes import environment
 from benchmarks.results import save

@@ -12,10 +12,10 @@ from typing import Any, Self
 import httpx
 from pydantic import SecretStr
 
-from airflow_provider_wan.client.client import AsyncWanClient
 from airflow_provider_wan.client.exchange import Account
 from airflow_provider_wan.client.requests import TextToVideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle
+from airflow_provider_wan.client.transport.client import AsyncWanClient
 
 KEY = "sk-bench-4dd1f0c97a"
 REAL_LIMITS = {"query_qps": 20, "submit_qps": 5, "answer_delay": 0.15}

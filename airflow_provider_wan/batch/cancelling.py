@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
-from airflow_provider_wan.batch.waiting import Waited
 from airflow_provider_wan.client.errors import WanError
-from airflow_provider_wan.client.flows import Patience
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
+from airflow_provider_wan.client.polling.window import Waited
 from airflow_provider_wan.client.tasks import TaskHandle
-from airflow_provider_wan.client.waiting import Ending, EndingStatus
+from airflow_provider_wan.client.transport.flows import Patience
 
 if TYPE_CHECKING:
     from airflow_provider_wan.hooks.wan import WanHook

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_wan.batch.entries import Entry, Stop
+from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.items import Item
-from airflow_provider_wan.batch.state import Batch
-from airflow_provider_wan.client.endings import error_of
+from airflow_provider_wan.batch.records import Entry, Stop
 from airflow_provider_wan.client.errors import WanAuthError, WanBillingError, WanError
+from airflow_provider_wan.client.polling.endings import error_of
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
 from airflow_provider_wan.client.tasks import TaskStatus
-from airflow_provider_wan.client.waiting import Ending, EndingStatus
 
 LOST = (EndingStatus.TIMEOUT, EndingStatus.ERROR)
 

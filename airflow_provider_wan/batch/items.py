@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airflow_provider_wan.client.checking import check
 from airflow_provider_wan.client.errors import Violation, WanRequestError
 from airflow_provider_wan.client.requests import REQUEST_TYPES, VideoRequest, build_request
 from airflow_provider_wan.client.tasks import Mode
 from airflow_provider_wan.client.vendors.base import Vendor
+from airflow_provider_wan.client.vendors.checking import check
 
 MOST_REPORTED = 50
 ITEM_FIELDS = ("id", "mode", "store_to")

@@ -7,9 +7,9 @@ import uuid
 from contextlib import suppress
 from typing import Any
 
-from airflow_provider_wan.batch.entries import Entry
+from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.items import Item
-from airflow_provider_wan.batch.state import Batch
+from airflow_provider_wan.batch.records import Entry
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.tasks import TaskStatus
 
@@ -60,7 +60,7 @@ def write_manifest(uri: str, batch: Batch) -> None:
 def _replace(uri: str, text: str) -> None:
     from airflow.sdk import ObjectStoragePath
 
-    from airflow_provider_wan.delivery import move
+    from airflow_provider_wan.delivery.landing import move
 
     path = ObjectStoragePath(uri)
     path.parent.mkdir(parents=True, exist_ok=True)

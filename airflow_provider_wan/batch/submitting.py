@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from airflow_provider_wan.batch.entries import Pause, Stop
+from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.items import Item
-from airflow_provider_wan.batch.state import Batch
+from airflow_provider_wan.batch.records import Pause, Stop
 from airflow_provider_wan.client.errors import (
     WanAuthError,
     WanBillingError,
@@ -17,9 +17,9 @@ from airflow_provider_wan.client.errors import (
     WanSubmissionUnknown,
     WanTransportError,
 )
-from airflow_provider_wan.client.flows import Patience
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
-from airflow_provider_wan.durability import ComeBack, Knowledge, LedgerError, Policies, Submitter, Timing
+from airflow_provider_wan.client.transport.flows import Patience
+from airflow_provider_wan.durable.attempt import ComeBack, Knowledge, LedgerError, Policies, Submitter, Timing
 from airflow_provider_wan.hooks.wan import WanHook
 
 SUBMIT_PATIENCE = Patience(throttled=5.0)

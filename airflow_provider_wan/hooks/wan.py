@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
-from airflow_provider_wan.client.client import AsyncWanClient, WanClient
 from airflow_provider_wan.client.errors import Violation, WanError, WanRequestError
 from airflow_provider_wan.client.exchange import Account
-from airflow_provider_wan.client.flows import Patience
-from airflow_provider_wan.client.polling import Poller, shared_poller
+from airflow_provider_wan.client.polling.poller import Poller, shared_poller
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, Watch
+from airflow_provider_wan.client.recovery.search import Clue, Sought
 from airflow_provider_wan.client.requests import VideoRequest
-from airflow_provider_wan.client.searching import Clue, Sought
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, VideoTask, utc_now
+from airflow_provider_wan.client.transport.client import AsyncWanClient, WanClient
+from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, Upload, Vendor
-from airflow_provider_wan.client.waiting import Ending, EndingStatus, Watch
 from airflow_provider_wan.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
 from airflow_provider_wan.hooks.account import account_of
 from airflow_provider_wan.hooks.looking_up import looked_up
 
 if TYPE_CHECKING:
-    from airflow_provider_wan.batch.waiting import Waited
+    from airflow_provider_wan.client.polling.window import Waited
 
 UPLOAD_LIMIT = 100 * 1024 * 1024
 DEFAULT_TIMEOUT = timedelta(hours=6)
@@ -266,7 +266,7 @@ class WanHook(BaseHook):
         :param wake_at: moment to return at in any case.
         :param linger: seconds that a first ending waits for company.
         """
-        from airflow_provider_wan.batch.waiting import wait_for_some
+        from airflow_provider_wan.client.polling.window import wait_for_some
 
         async with await self.aget_poller() as poller:
             return await wait_for_some(poller, window, poll_interval, enough, wake_at, linger)
@@ -288,7 +288,7 @@ class WanHook(BaseHook):
 
     def error_of(self, ending: Ending) -> WanError:
         """Return the error that an ending without a video means."""
-        from airflow_provider_wan.client.endings import error_of
+        from airflow_provider_wan.client.polling.endings import error_of
 
         return error_of(ending)
 

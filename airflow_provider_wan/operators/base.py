@@ -15,10 +15,10 @@ from airflow_provider_wan.client.errors import WanRequestError
 from airflow_provider_wan.client.requests import VideoRequest, build_request
 from airflow_provider_wan.client.tasks import Mode
 from airflow_provider_wan.links.wan import WanVideoLink
-from airflow_provider_wan.operators.literals import POLICIES, SPANS, check_literals
+from airflow_provider_wan.operators.parameters import POLICIES, SPANS, check_literals
 
 if TYPE_CHECKING:
-    from airflow_provider_wan.operators.execution import Execution
+    from airflow_provider_wan.worker.video import Execution
 
 COMMON_FIELDS = (
     "model",
@@ -178,7 +178,7 @@ class WanVideoOperator(BaseOperator):
 
     def execution(self, context: Any) -> Execution:
         """Return the worker side of one run."""
-        from airflow_provider_wan.operators.execution import Execution
+        from airflow_provider_wan.worker.video import Execution
 
         return Execution(self, context)
 
@@ -197,6 +197,6 @@ class WanVideoOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Cancel the task this worker is waiting for, where possible, with one short request."""
-        from airflow_provider_wan.operators.execution import cancel_running
+        from airflow_provider_wan.worker.video import cancel_running
 
         cancel_running(self)

@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
 
 if TYPE_CHECKING:
-    from airflow_provider_wan.operators.batch_execution import BatchExecution
+    from airflow_provider_wan.batch.run import BatchExecution
 
 
 class WanVideoBatchOperator(BaseOperator):
@@ -111,7 +111,7 @@ class WanVideoBatchOperator(BaseOperator):
             raise WanRequestError(violations=wrong)
 
     def _begun(self, context: Any) -> BatchExecution:
-        from airflow_provider_wan.operators.batch_execution import BatchExecution
+        from airflow_provider_wan.batch.run import BatchExecution
 
         self._running = BatchExecution(self, context)
         return self._running

@@ -78,7 +78,7 @@ class WanTaskSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Take the trigger's event."""
-        from airflow_provider_wan.client.waiting import Ending
+        from airflow_provider_wan.client.polling.watch import Ending
 
         return self._end(context, Ending.from_event(event))
 
@@ -92,7 +92,7 @@ class WanTaskSensor(BaseSensorOperator):
 
     def _look(self, context: Any, now: datetime) -> Any:
         from airflow_provider_wan.client.errors import WanError
-        from airflow_provider_wan.client.waiting import Watch
+        from airflow_provider_wan.client.polling.watch import Watch
         from airflow_provider_wan.hooks.wan import WanHook
 
         hook, handle = WanHook(self.wan_conn_id), self._handle()
@@ -108,10 +108,10 @@ class WanTaskSensor(BaseSensorOperator):
         return None if ending is None else self._end(context, ending)
 
     def _end(self, context: Any, ending: Any) -> Any:
-        from airflow_provider_wan.client.endings import error_of
+        from airflow_provider_wan.client.polling.endings import error_of
+        from airflow_provider_wan.client.polling.watch import EndingStatus
         from airflow_provider_wan.client.tasks import result_of
-        from airflow_provider_wan.client.waiting import EndingStatus
-        from airflow_provider_wan.operators.failing import fail
+        from airflow_provider_wan.worker.failing import fail
 
         if ending.status is not EndingStatus.SUCCESS:
             fail(error_of(ending))

@@ -39,10 +39,10 @@ class WanVideoToObjectStorageOperator(BaseOperator):
         """Land the video; ask for its present address first."""
         from airflow_provider_wan.client.errors import WanError
         from airflow_provider_wan.client.tasks import result_of
-        from airflow_provider_wan.delivery import is_stored, land, target_of
+        from airflow_provider_wan.delivery.landing import is_stored, land, target_of
         from airflow_provider_wan.hooks.wan import WanHook
-        from airflow_provider_wan.operators.failing import fail
         from airflow_provider_wan.operators.handles import read_handle
+        from airflow_provider_wan.worker.failing import fail
 
         handle = read_handle(self.result)
         known = dict(self.result) if isinstance(self.result, Mapping) else {}
@@ -67,7 +67,7 @@ class WanVideoToObjectStorageOperator(BaseOperator):
         return result | landed
 
     def _tell_assets(self, context: Any, result: dict[str, Any]) -> None:
-        from airflow_provider_wan.operators.execution import tell_assets
+        from airflow_provider_wan.worker.video import tell_assets
 
         tell_assets(self, context, result)
 

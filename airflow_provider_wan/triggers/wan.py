@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_wan.batch.cancelling import cancel_all, cancel_overdue
-from airflow_provider_wan.batch.waiting import LINGER_SECONDS, Waited
 from airflow_provider_wan.client.errors import WanError
-from airflow_provider_wan.client.flows import Patience
-from airflow_provider_wan.client.searching import Sought
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
+from airflow_provider_wan.client.polling.window import LINGER_SECONDS, Waited
+from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
-from airflow_provider_wan.client.waiting import Ending, EndingStatus
+from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.hooks.wan import WanHook, shared_hook
-from airflow_provider_wan.triggers.fate import Fate, fate_of
+from airflow_provider_wan.triggers.killed import Fate, fate_of
 from airflow_provider_wan.triggers.task_log import TaskLogger
 
 CANCEL_PATIENCE = Patience(tries=3)
@@ -156,7 +156,7 @@ def told(hook: WanHook, handle: TaskHandle, is_cancelled: bool) -> str:
 class WanBatchTrigger(TaskLogger, BaseTrigger):
     """Waits for a window of tasks and fires one event when enough of them have ended.
 
-    :param window: the tasks in the short form of :class:`airflow_provider_wan.batch.waiting.Waited`.
+    :param window: the tasks in the short form of :class:`airflow_provider_wan.client.polling.window.Waited`.
     :param enough: endings that are worth waking a worker for.
     :param poll_interval: seconds between two looks at a task.
     :param wake_at: ISO 8601 moment to fire at in any case.
@@ -269,8 +269,8 @@ class WanPauseTrigger(BaseTrigger):
 class WanSearchTrigger(TaskLogger, BaseTrigger):
     """Looks for a submission whose answer was lost, then fires what the vendor's task list says.
 
-    :param sought: what to look for, as :meth:`airflow_provider_wan.client.searching.Sought.to_dict` gives it; digests
-        stand for the prompt.
+    :param sought: what to look for, as :meth:`Sought.to_dict` of ``client.recovery`` gives it;
+        digests stand for the prompt.
     :param deadline: ISO 8601 moment at which to come back without an answer.
     :param since: ISO 8601, when the task began to look for it; handed back, as is ``record``.
     :param record: the record of a submission, where no task state store keeps it.

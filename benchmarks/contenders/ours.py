@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow_provider_wan.batch.waiting import Waited
+from airflow_provider_wan.batch.run import REFILL_FRACTION
+from airflow_provider_wan.client.polling.window import Waited
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
-from airflow_provider_wan.operators.batch_execution import REFILL_FRACTION
 from airflow_provider_wan.triggers.wan import WanBatchTrigger, WanTaskTrigger
 from benchmarks.contenders.base import VIDEO, Contender, Job, started
 

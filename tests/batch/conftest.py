@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from airflow.sdk.io import attach
-from airflow_rooms.driving import KEY, VENDORS, Driven
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_wan.client.flows import Patience
-from airflow_provider_wan.durability import Timing
+from airflow_provider_wan.client.transport.flows import Patience
+from airflow_provider_wan.durable.attempt import Timing
 from airflow_provider_wan.sandbox import Sandbox
+from tests.driving import KEY, VENDORS, Driven
 
 from .rounds import Rounds
 
@@ -60,17 +60,17 @@ def memory_storage() -> None:
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pauses of the product are constants; here they are short."""
     batch = "airflow_provider_wan.batch"
-    monkeypatch.setattr("airflow_provider_wan.operators.batch_plan.LEAST_INTERVAL", 0.01)
+    monkeypatch.setattr("airflow_provider_wan.batch.plan_values.LEAST_INTERVAL", 0.01)
     monkeypatch.setattr(f"{batch}.submitting.TIMING", QUICK)
     monkeypatch.setattr(f"{batch}.submitting.SUBMIT_PATIENCE", Patience(tries=1, throttled=0.0))
     monkeypatch.setattr(f"{batch}.submitting.PAUSE_SECONDS", 0.1)
     monkeypatch.setattr(f"{batch}.submitting.SOONEST", 0.02)
-    monkeypatch.setattr(f"{batch}.landing.AGAIN_SECONDS", 0.05)
-    monkeypatch.setattr(f"{batch}.waiting.LINGER_SECONDS", 0.5)
-    monkeypatch.setattr(f"{batch}.waiting.SETTLE_SECONDS", 0.05)
-    monkeypatch.setattr("airflow_provider_wan.client.flows.back_off", lambda *_: 0.01)
-    monkeypatch.setattr("airflow_provider_wan.delivery.back_off", lambda *_: 0.01)
-    monkeypatch.setattr("airflow_provider_wan.ledger.KEEP_PAUSE", 0.0)
+    monkeypatch.setattr(f"{batch}.storing.AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("airflow_provider_wan.client.polling.window.LINGER_SECONDS", 0.5)
+    monkeypatch.setattr("airflow_provider_wan.client.polling.window.SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr("airflow_provider_wan.client.transport.flows.back_off", lambda *_: 0.01)
+    monkeypatch.setattr("airflow_provider_wan.delivery.landing.back_off", lambda *_: 0.01)
+    monkeypatch.setattr("airflow_provider_wan.durable.ledger.KEEP_PAUSE", 0.0)
 
 
 @pytest.fixture

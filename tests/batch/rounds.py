@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from airflow.providers.common.compat.sdk import TaskDeferred
-from airflow_rooms.driving import Driven, Instance, Store
 
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.operators.batch import WanVideoBatchOperator
 from airflow_provider_wan.sandbox import Sandbox
+from tests.driving import Driven, Instance, Store
 
 VALUE_LIMIT = 64 * 1024
 

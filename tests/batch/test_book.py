@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wan.batch.book import Book
-from airflow_provider_wan.batch.entries import Entry
+from airflow_provider_wan.batch.ledger import Book
+from airflow_provider_wan.batch.records import Entry
 from airflow_provider_wan.client.errors import WanTransportError
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, utc_now
-from airflow_provider_wan.durability import LedgerError, Record
+from airflow_provider_wan.durable.attempt import LedgerError, Record
 
 from .rounds import CountingStore
 

@@ -272,8 +272,8 @@ def test_a_landing_that_fails_leaves_the_item_paid_and_kept(rounds: MakeRounds, 
 def test_a_landing_that_breaks_off_is_tried_in_later_rounds(
     rounds: MakeRounds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_wan import delivery
     from airflow_provider_wan.client.errors import WanTransportError
+    from airflow_provider_wan.delivery import landing as delivery
 
     land, calls = delivery.land, []
 

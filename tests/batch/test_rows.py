@@ -11,8 +11,8 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_wan.batch.items import build_items
-from airflow_provider_wan.batch.places import Places
 from airflow_provider_wan.batch.rows import read_rows
+from airflow_provider_wan.batch.targets import Places
 from airflow_provider_wan.client.errors import WanRequestError
 from airflow_provider_wan.client.vendors import vendor_of
 

@@ -97,7 +97,7 @@ def test_a_video_that_was_overwritten_is_not_taken_for_stored(stored: Rounds, is
 
 
 def test_a_crash_while_videos_move_loses_none(stored: Rounds, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow_provider_wan.batch import places
+    from airflow_provider_wan.batch import targets as places
 
     before, bring = contents(stored), places._bring
     steps = 0
@@ -197,7 +197,7 @@ def test_expired_videos_are_paid_anew_by_a_clear_but_never_by_a_retry(
 ) -> None:
     from datetime import timedelta
 
-    from airflow_provider_wan.batch import entries
+    from airflow_provider_wan.batch import records as entries
     from airflow_provider_wan.client.tasks import utc_now
 
     batch = rounds([row("a"), row("b")])

@@ -107,7 +107,7 @@ def test_a_manifest_that_cannot_be_written_is_known_before_anything_is_paid(roun
 def test_the_parts_of_an_event_that_do_not_fit_come_with_the_next(
     rounds: MakeRounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_wan.batch.waiting.MOST_ENDINGS", 3)
+    monkeypatch.setattr("airflow_provider_wan.client.polling.window.MOST_ENDINGS", 3)
     batch = rounds(shots(10))
     batch.run()
     pays_once(batch, 10)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wan.batch import waiting
+from airflow_provider_wan.client.polling import window as waiting
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, VideoTask, utc_now
-from airflow_provider_wan.client.waiting import Ending, EndingStatus
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.triggers import wan
-from airflow_provider_wan.triggers.fate import Fate
+from airflow_provider_wan.triggers.killed import Fate
 
 from .conftest import MakeRounds
 from .rounds import row

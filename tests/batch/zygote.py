@@ -15,19 +15,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from airflow_rooms.driving import Driven, Instance
-
-import airflow_provider_wan.batch.landing
+import airflow_provider_wan.batch.plan_values
+import airflow_provider_wan.batch.run
+import airflow_provider_wan.batch.storing
 import airflow_provider_wan.batch.submitting
-import airflow_provider_wan.batch.waiting
-import airflow_provider_wan.client.flows
-import airflow_provider_wan.delivery
-import airflow_provider_wan.ledger
-import airflow_provider_wan.operators.batch_execution
-import airflow_provider_wan.operators.batch_plan
+import airflow_provider_wan.client.polling.window
+import airflow_provider_wan.client.transport.flows
+import airflow_provider_wan.delivery.landing
+import airflow_provider_wan.durable.ledger
 import airflow_provider_wan.triggers.wan
-from airflow_provider_wan.durability import Timing
+from airflow_provider_wan.durable.attempt import Timing
 from airflow_provider_wan.operators.batch import WanVideoBatchOperator
+from tests.driving import Driven, Instance
 
 
 class FileStore:
@@ -78,12 +77,12 @@ def work(order: dict[str, Any]) -> None:
 
 
 def shorten_times() -> None:
-    airflow_provider_wan.operators.batch_plan.LEAST_INTERVAL = 0.01
+    airflow_provider_wan.batch.plan_values.LEAST_INTERVAL = 0.01
     airflow_provider_wan.batch.submitting.TIMING = Timing(late=timedelta(minutes=-1), look_again=0.1)
     airflow_provider_wan.batch.submitting.PAUSE_SECONDS = 0.2
-    airflow_provider_wan.batch.waiting.LINGER_SECONDS = 0.5
-    airflow_provider_wan.batch.waiting.SETTLE_SECONDS = 0.05
-    airflow_provider_wan.client.flows.back_off = lambda *_: 0.01
+    airflow_provider_wan.client.polling.window.LINGER_SECONDS = 0.5
+    airflow_provider_wan.client.polling.window.SETTLE_SECONDS = 0.05
+    airflow_provider_wan.client.transport.flows.back_off = lambda *_: 0.01
 
 
 def say(**what: Any) -> None:

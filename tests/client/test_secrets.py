@@ -14,16 +14,16 @@ from typing import Any
 
 import httpx
 import pytest
-from client_support import IMAGE, KEY, T2V, VENDORS, account, handle, make
-from loopback import Behaviour, closed_port, drop, echo, not_http, reply, serve, truncate
 from pydantic import SecretStr
 
-from airflow_provider_wan.client import flows
-from airflow_provider_wan.client.client import AsyncWanClient, WanClient
 from airflow_provider_wan.client.errors import WanAuthError, WanError
 from airflow_provider_wan.client.exchange import Account, Broken, Call, public_url
-from airflow_provider_wan.client.flows import Patience
+from airflow_provider_wan.client.transport import flows
+from airflow_provider_wan.client.transport.client import AsyncWanClient, WanClient
+from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.vendors.base import Upload
+from tests.client.support import IMAGE, KEY, T2V, VENDORS, account, handle, make
+from tests.client.transport.loopback import Behaviour, closed_port, drop, echo, not_http, reply, serve, truncate
 
 PNG = Upload("a.png", b"png", "image/png", "m")
 ONCE = Patience(tries=1, throttled=0.0)

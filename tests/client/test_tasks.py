@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from client_support import I2V, IMAGE, INLINE, R2V, SOUND, SUBMITTED_AT, T2V, handle, make
 
 from airflow_provider_wan.client.errors import (
     Violation,
@@ -20,6 +19,7 @@ from airflow_provider_wan.client.errors import (
 )
 from airflow_provider_wan.client.requests import inline_media
 from airflow_provider_wan.client.tasks import RESULT_FIELDS, Mode, TaskHandle, TaskStatus, VideoTask, result_of
+from tests.client.support import I2V, IMAGE, INLINE, R2V, SOUND, SUBMITTED_AT, T2V, handle, make
 
 
 def test_handle_is_a_flat_json_dict_and_back() -> None:

@@ -34,7 +34,7 @@ def host() -> Iterator[Callable[..., Host]]:
 
 @pytest.fixture(autouse=True)
 def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_wan.delivery.back_off", lambda *_: 0.01)
+    monkeypatch.setattr("airflow_provider_wan.delivery.landing.back_off", lambda *_: 0.01)
 
 
 def account(vendor: str = "dashscope", base_url: str = "https://api.example.com", **given: Any) -> Account:

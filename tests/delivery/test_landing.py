@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_wan.client.errors import WanError, WanResponseError, WanTransportError
 from airflow_provider_wan.client.tasks import utc_now
-from airflow_provider_wan.delivery import WanResultGone, copy_stored, is_alive, is_stored, land, target_of
+from airflow_provider_wan.delivery.landing import WanResultGone, copy_stored, is_alive, is_stored, land, target_of
 
 from . import hosts
 from .conftest import KEY, account, task
@@ -158,7 +158,7 @@ def test_a_trickle_meets_the_time_cap(host: MakeHost, tmp_path: Path) -> None:
 
 
 def test_repetitions_end_at_the_time_cap(host: MakeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_wan.delivery.back_off", lambda *_: 60.0)
+    monkeypatch.setattr("airflow_provider_wan.delivery.landing.back_off", lambda *_: 60.0)
     server = host(clip=hosts.truncated)
     with pytest.raises(WanTransportError):
         land(task(server.url("clip")), target(tmp_path), account(), max_seconds=1)
@@ -172,7 +172,7 @@ def test_a_kill_leaves_nothing_half_done(host: MakeHost, tmp_path: Path, monkeyp
     def die(*_: Any) -> None:
         raise Killed
 
-    monkeypatch.setattr("airflow_provider_wan.delivery.move", die)
+    monkeypatch.setattr("airflow_provider_wan.delivery.landing.move", die)
     with pytest.raises(Killed):
         land(task(host(clip=hosts.whole).url("clip")), target(tmp_path), account())
     assert list(tmp_path.iterdir()) == []

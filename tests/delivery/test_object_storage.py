@@ -11,11 +11,11 @@ from typing import Any
 import av
 import pytest
 
-from airflow_provider_wan.client.client import WanClient
 from airflow_provider_wan.client.errors import WanError, WanResponseError, WanTransportError
 from airflow_provider_wan.client.requests import TextToVideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask
-from airflow_provider_wan.delivery import WanResultGone, copy_stored, is_alive, is_stored, land
+from airflow_provider_wan.client.transport.client import WanClient
+from airflow_provider_wan.delivery.landing import WanResultGone, copy_stored, is_alive, is_stored, land
 from airflow_provider_wan.sandbox import Sandbox
 
 from . import hosts

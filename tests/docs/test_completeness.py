@@ -12,8 +12,8 @@ import pytest
 from airflow_provider_wan.client import errors
 from airflow_provider_wan.client.tasks import RESULT_FIELDS
 from airflow_provider_wan.client.vendors import VENDOR_NAMES, vendor_of
+from airflow_provider_wan.durable.ledger import LedgerError, Record
 from airflow_provider_wan.get_provider_info import CONNECTION_FIELDS, get_provider_info
-from airflow_provider_wan.ledger import LedgerError, Record
 from airflow_provider_wan.operators import wan
 from airflow_provider_wan.operators.base import WanVideoOperator
 from airflow_provider_wan.operators.batch import WanVideoBatchOperator

@@ -14,14 +14,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_wan.client.endings import error_of
 from airflow_provider_wan.client.errors import WanError, WanQuotaError
-from airflow_provider_wan.client.flows import Patience
+from airflow_provider_wan.client.polling.endings import error_of
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
 from airflow_provider_wan.client.requests import TextToVideoRequest
 from airflow_provider_wan.client.tasks import TaskStatus, VideoTask
-from airflow_provider_wan.client.waiting import Ending, EndingStatus
-from airflow_provider_wan.delivery import is_alive, is_stored, land
-from airflow_provider_wan.durability import Clue, ComeBack, Ledger, Policies, Submitter
+from airflow_provider_wan.client.transport.flows import Patience
+from airflow_provider_wan.delivery.landing import is_alive, is_stored, land
+from airflow_provider_wan.durable.attempt import Clue, ComeBack, Ledger, Policies, Submitter
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.triggers.wan import WanSearchTrigger, WanTaskTrigger
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from airflow_provider_wan.client.vendors.base import Vendor
 
 _VENDORS = {
-    "dashscope": ("dashscope", "DashScope"),
+    "dashscope": ("dashscope.vendor", "DashScope"),
     "gccai": ("gccai", "Gccai"),
     "powertokens": ("powertokens", "PowerTokens"),
     "freepik": ("freepik", "Freepik"),

@@ -25,8 +25,8 @@ from airflow_provider_wan.client.errors import (
     shorten,
 )
 from airflow_provider_wan.client.exchange import Account, Answer, Call, not_the_api
-from airflow_provider_wan.client.media_rules import MEDIA_SCHEMES
 from airflow_provider_wan.client.requests import VideoRequest
+from airflow_provider_wan.client.rules.media import MEDIA_SCHEMES
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
 
 MESSAGE_LIMIT = 500

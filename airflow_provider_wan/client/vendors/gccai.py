@@ -12,7 +12,6 @@ from typing import Any
 
 from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
 from airflow_provider_wan.client.exchange import Account, Answer, Call, not_the_api
-from airflow_provider_wan.client.families import Family, family_of
 from airflow_provider_wan.client.requests import (
     ImageToVideoRequest,
     ReferenceToVideoRequest,
@@ -21,6 +20,7 @@ from airflow_provider_wan.client.requests import (
     VideoRequest,
     media_urls,
 )
+from airflow_provider_wan.client.rules.families import Family, family_of
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
 from airflow_provider_wan.client.vendors.base import (
     Failure,

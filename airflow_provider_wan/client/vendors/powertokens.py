@@ -20,7 +20,7 @@ from airflow_provider_wan.client.requests import (
     VideoRequest,
     media_urls,
 )
-from airflow_provider_wan.client.rules import Family, family_of
+from airflow_provider_wan.client.rules.request import Family, family_of
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
 from airflow_provider_wan.client.vendors.base import (
     Failure,
@@ -42,7 +42,7 @@ from airflow_provider_wan.client.vendors.base import (
     urls_in,
     without_none,
 )
-from airflow_provider_wan.client.vendors.dashscope_bodies import media
+from airflow_provider_wan.client.vendors.dashscope.bodies import media
 
 OLD_PROMPT_LIMIT = 800
 

@@ -1,0 +1,260 @@
+"""The book of a batch: one entry per item, kept in chunks in the task state store.
+
+A chunk is one value of the store. The store wants values under 64 KB, and a reader of the book asks for each
+of them, so they are neither large nor many.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from airflow_provider_wan.batch.records import Entry, Head
+from airflow_provider_wan.durable.attempt import Ledger, LedgerError, Record, StateStore
+
+log = logging.getLogger(__name__)
+
+HEAD_KEY = "wan_batch"
+PROGRESS_KEY = "wan_progress"
+CHUNK_ENTRIES = 48
+CHUNK_BYTES = 56_000
+"""Bytes of JSON at which a chunk is split; entries grow after they were placed."""
+
+
+class _Chunk:
+    """One value: its entries as they are stored, and their sizes (looked at only where something changes)."""
+
+    def __init__(self, content: dict[str, dict[str, Any]] | None = None) -> None:
+        self.content = content or {}
+        self._sizes: dict[str, int] | None = None
+        self._size = 0
+
+    def put(self, key: str, value: dict[str, Any]) -> None:
+        self.drop(key)
+        self.content[key] = value
+        if self._sizes is not None:
+            self._sizes[key] = _size(key, value)
+            self._size += self._sizes[key]
+
+    def drop(self, key: str) -> None:
+        if self.content.pop(key, None) is not None and self._sizes is not None:
+            self._size -= self._sizes.pop(key)
+
+    @property
+    def size(self) -> int:
+        """Bytes of JSON."""
+        if self._sizes is None:
+            self._sizes = {key: _size(key, value) for key, value in self.content.items()}
+            self._size = 2 + sum(self._sizes.values())
+        return self._size
+
+    @property
+    def has_room(self) -> bool:
+        return len(self.content) < CHUNK_ENTRIES and self.size < CHUNK_BYTES // 2
+
+
+class Book:
+    """The entries of all items.
+
+    :param store: the task state store; ``None`` keeps the book in memory, and a deferral carries it (``carry``).
+    """
+
+    def __init__(self, store: StateStore | None) -> None:
+        self._store = store
+        self._chunks: list[_Chunk] = []
+        self._place: dict[str, int] = {}
+        self._entries: dict[str, Entry] = {}
+        self._unwritten: set[int] = set()
+        self.task_ids: set[str] = set()
+        """The ids of all tasks that the batch is known to have made."""
+        self.head = Head()
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether the book survives this process by itself."""
+        return self._store is not None
+
+    # -- reading --------------------------------------------------------------------------------------
+
+    def load(self, carried: dict[str, Any] | None = None) -> None:
+        """Read the book from the store, or from what a trigger carried where there is no store.
+
+        :raises LedgerError: when it could not be read; nothing is submitted then.
+        """
+        try:
+            if self._store is None:
+                self.head = Head.model_validate((carried or {}).get("head") or {})
+                for key, value in ((carried or {}).get("entries") or {}).items():
+                    self._entries[key] = Entry.model_validate(value)
+            else:
+                self.head = Head.model_validate(self._store.get(HEAD_KEY) or {})
+                for number in range(self.head.chunks):
+                    self._take_chunk(number, self._store.get(_name(number)) or {})
+        except Exception as error:  # noqa: BLE001 - whatever the store raises, it is not "an empty book"
+            reason = f"{type(error).__name__}: {str(error)[:200]}"
+        else:
+            self.task_ids = {task_id for entry in self._entries.values() for task_id in entry.task_ids}
+            return
+        raise LedgerError(
+            f"The book of the batch could not be read ({reason}). Nothing was submitted, because its items may have "
+            "been paid already"
+        )
+
+    def _take_chunk(self, number: int, content: dict[str, Any]) -> None:
+        self._chunks.append(_Chunk(content))
+        for key, value in content.items():
+            former = self._place.get(key)
+            if former is not None:
+                # A split was interrupted: the newer chunk holds the entry too.
+                self._chunks[former].drop(key)
+                self._unwritten.add(former)
+            self._entries[key] = Entry.model_validate(value)
+            self._place[key] = number
+
+    def __iter__(self) -> Iterator[tuple[str, Entry]]:
+        return iter(list(self._entries.items()))
+
+    def get(self, key: str) -> Entry:
+        """Return the entry of an item; a new one when nothing is known."""
+        return self._entries.get(key) or Entry()
+
+    # -- writing --------------------------------------------------------------------------------------
+
+    def put(self, key: str, entry: Entry) -> None:
+        """Take an entry; ``flush`` keeps it."""
+        self._entries[key] = entry
+        self.task_ids.update(entry.task_ids)
+        if self._store is None:
+            return
+        number = self._place.get(key)
+        if number is None:
+            if not self._chunks or not self._chunks[-1].has_room:
+                self._chunks.append(_Chunk())
+            number = self._place[key] = len(self._chunks) - 1
+        self._chunks[number].put(key, _dump(entry))
+        self._unwritten.add(number)
+
+    def keep(self, key: str, entry: Entry) -> None:
+        """Take an entry and keep it before anything else is done.
+
+        :raises LedgerError: when the store did not take it.
+        """
+        self.put(key, entry)
+        if self._store is not None:
+            self._write_chunk(self._place[key])
+
+    def flush(self) -> None:
+        """Keep all that was taken.
+
+        :raises LedgerError: when the store did not take it.
+        """
+        for number in sorted(self._unwritten):
+            self._write_chunk(number)
+
+    def keep_head(self) -> None:
+        """Keep the head.
+
+        :raises LedgerError: when the store did not take it.
+        """
+        if self._store is not None:
+            self.head.chunks = len(self._chunks)
+            self._write(HEAD_KEY, self.head.model_dump(mode="json", exclude_none=True))
+
+    def _write_chunk(self, number: int) -> None:
+        chunk = self._chunks[number]
+        while chunk.size > CHUNK_BYTES and len(chunk.content) > 1:
+            self._split(number)
+        self._write(_name(number), chunk.content)
+        self._unwritten.discard(number)
+        if number >= self.head.chunks:
+            self.keep_head()
+
+    def _split(self, number: int) -> None:
+        """Move half of a chunk to a new one, which is written first: an entry may stand twice, but never nowhere."""
+        old, new = self._chunks[number], _Chunk()
+        moved = list(old.content)[len(old.content) // 2 :]
+        for key in moved:
+            new.put(key, old.content[key])
+        self._chunks.append(new)
+        for place in range(self.head.chunks, len(self._chunks)):
+            self._write(_name(place), self._chunks[place].content)
+        self.keep_head()
+        for key in moved:
+            old.drop(key)
+            self._place[key] = len(self._chunks) - 1
+
+    def _write(self, name: str, value: dict[str, Any]) -> None:
+        if self._store is None:
+            return
+        try:
+            self._store.set(name, value)
+        except Exception as error:  # noqa: BLE001 - whatever the store raises
+            reason = f"{type(error).__name__}: {str(error)[:200]}"
+        else:
+            return
+        raise LedgerError(f"The book of the batch could not be written ({reason})")
+
+    # -- for others -----------------------------------------------------------------------------------
+
+    def carry(self) -> dict[str, Any] | None:
+        """Return the whole book for a trigger to carry, where no store keeps it."""
+        if self._store is not None:
+            return None
+        entries = {key: _dump(entry) for key, entry in self._entries.items()}
+        return {"head": self.head.model_dump(mode="json", exclude_none=True), "entries": entries}
+
+    def ledger(self, key: str) -> ItemLedger:
+        """Return the ledger of one item."""
+        return ItemLedger(self, key)
+
+    def tell(self, progress: dict[str, Any]) -> None:
+        """Show progress in the task state, where Airflow's UI and API show it; never fails a run."""
+        try:
+            self._write(PROGRESS_KEY, progress)
+        except LedgerError:
+            return
+
+
+class ItemLedger(Ledger):
+    """One item's place in the book, as the ledger of a single task."""
+
+    def __init__(self, book: Book, key: str) -> None:
+        super().__init__(None, key)
+        self._book = book
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether the book survives this process."""
+        return self._book.is_durable
+
+    def read(self) -> Record | None:
+        """Return the item's record."""
+        return self._book.get(self._key).record
+
+    def write(self, record: Record) -> None:
+        """Keep the item's record.
+
+        :raises LedgerError: when it could not be kept.
+        """
+        self._book.keep(self._key, self._book.get(self._key).model_copy(update={"record": record}))
+
+    def forget(self) -> None:
+        """Forget the item's record; a failure to do so is only told."""
+        try:
+            self._book.keep(self._key, self._book.get(self._key).model_copy(update={"record": None}))
+        except LedgerError as error:
+            log.warning("%s: a refused submission would be taken for one whose answer was lost", error)
+
+
+def _size(key: str, value: dict[str, Any]) -> int:
+    return len(json.dumps(value)) + len(key) + 6
+
+
+def _name(number: int) -> str:
+    return f"{HEAD_KEY}_{number:04d}"
+
+
+def _dump(entry: Entry) -> dict[str, Any]:
+    return entry.model_dump(mode="json", exclude_none=True, exclude_defaults=True)

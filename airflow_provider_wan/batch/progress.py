@@ -1,0 +1,49 @@
+"""Tells how a batch is getting on: the task log, the task state and the manifest, at a humane rate."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from airflow_provider_wan.batch.batch import Batch
+from airflow_provider_wan.batch.manifest import status_of, write_manifest
+from airflow_provider_wan.client.errors import WanError
+
+LEAST_SECONDS = 10.0
+SHARE = 0.05
+"""Most of a worker's time that goes into telling."""
+
+
+class Telling:
+    """Tells of one batch."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._next_at = time.monotonic() + LEAST_SECONDS
+
+    def tick(self) -> None:
+        """Keep and tell, if the last time is long enough ago."""
+        if time.monotonic() >= self._next_at:
+            try:
+                self.tell()
+            except WanError as error:
+                self._batch.log.warning("%s", error)
+
+    def tell(self) -> None:
+        """Keep the book, then tell of it.
+
+        :raises WanError: when the manifest could not be written.
+        """
+        began = time.monotonic()
+        batch = self._batch
+        batch.book.flush()
+        counts = Counter(status_of(entry) for _, entry in batch)
+        batch.book.tell({"total": len(batch.items), **counts})
+        shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+        batch.log.info("%d videos: %s", len(batch.items), shown)
+        try:
+            if batch.plan.manifest_path:
+                write_manifest(batch.plan.manifest_path, batch)
+        finally:
+            now = time.monotonic()
+            self._next_at = now + max(LEAST_SECONDS, (now - began) / SHARE)

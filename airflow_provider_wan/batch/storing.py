@@ -1,0 +1,101 @@
+"""Stores the videos of a batch, in threads beside the submitting; the book is written by the worker's own thread."""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_provider_wan.batch.batch import Batch
+from airflow_provider_wan.batch.items import Item
+from airflow_provider_wan.batch.records import GONE_CODE, Entry
+from airflow_provider_wan.batch.targets import Holders
+from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.exchange import Account
+from airflow_provider_wan.client.tasks import TaskStatus, VideoTask, utc_now
+
+THREADS = 4
+LONGEST_DOWNLOAD = 600.0
+TRIES = 3
+AGAIN_SECONDS = 60.0
+
+
+class Landing:
+    """Stores what is made; an item whose video cannot be stored stays succeeded, its task is never paid again."""
+
+    def __init__(self, batch: Batch, account: Account) -> None:
+        self._batch = batch
+        self._account = account
+        self._pool: ThreadPoolExecutor | None = None
+        self._under_way: dict[Future[dict[str, Any] | WanError], Item] = {}
+        self._holders = Holders(batch.book)
+
+    def begin(self) -> None:
+        """Start to store whatever is due."""
+        now = utc_now()
+        for item, entry in self._batch:
+            if not self._batch.is_landing(item, entry) or (entry.again_at and entry.again_at > now):
+                continue
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(THREADS, "wan-landing")
+            self._under_way[self._pool.submit(self._land, item, entry)] = item
+
+    def collect(self) -> None:
+        """Take what has been stored meanwhile; does not wait."""
+        for future in [future for future in self._under_way if future.done()]:
+            self._take(self._under_way.pop(future), future.result())
+
+    def is_done_within(self, seconds: float) -> bool:
+        """Wait a while for some to be stored; return whether all are."""
+        wait(self._under_way, seconds, FIRST_COMPLETED)
+        self.collect()
+        return not self._under_way
+
+    def close(self) -> None:
+        """Let the threads go; what has not begun is left for another round."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+    def wake_at(self) -> datetime | None:
+        """Return the moment at which a video that could not be stored is tried again."""
+        again = [entry.again_at for item, entry in self._batch if self._batch.is_landing(item, entry)]
+        return min((moment for moment in again if moment), default=None)
+
+    def _land(self, item: Item, entry: Entry) -> dict[str, Any] | WanError:
+        from airflow_provider_wan.delivery.landing import WanResultGone, land
+
+        handle = entry.record.handle if entry.record else None
+        if handle is None:
+            return WanError("The task is not recorded, its video cannot be fetched")
+        task = VideoTask(
+            task_id=handle.task_id,
+            vendor=handle.vendor,
+            mode=handle.mode,
+            status=TaskStatus.SUCCEEDED,
+            video_url=entry.video_url,
+        )
+        target = self._batch.places.of(item, handle.task_id)
+        try:
+            return land(task, target, self._account, max_seconds=LONGEST_DOWNLOAD).to_dict()
+        except WanResultGone as error:
+            error.code = GONE_CODE
+            return error
+        except WanError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - whatever the storage raises, the others go on
+            why = f"The video could not be stored at {target}: {type(error).__name__}: {str(error)[:200]}"
+            return WanError(why, code="StorageError", task_id=handle.task_id, retryable=True)
+
+    def _take(self, item: Item, landed: dict[str, Any] | WanError) -> None:
+        batch = self._batch
+        entry = batch.entry(item)
+        if not isinstance(landed, WanError):
+            batch.change(item, again_at=None)
+            self._holders.take(item.key, landed)
+        elif landed.retryable and entry.landings + 1 < TRIES:
+            batch.log.warning("Row %s: %s. It is tried again", item.id, landed)
+            again_at = utc_now() + timedelta(seconds=AGAIN_SECONDS * (entry.landings + 1))
+            batch.change(item, landings=entry.landings + 1, again_at=again_at)
+        else:
+            batch.give_up(item, landed, TaskStatus.SUCCEEDED)

@@ -1,0 +1,1 @@
+"""What a task list proves of a submission whose answer was lost. Pure: no clock, no I/O."""

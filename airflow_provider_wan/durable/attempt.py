@@ -1,0 +1,305 @@
+"""Never pay twice: what an attempt does with the record of an earlier submission."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from airflow_provider_wan.client.errors import (
+    WanAuthError,
+    WanBillingError,
+    WanError,
+    WanModerationError,
+    WanQuotaError,
+    WanRejectedError,
+    WanRequestError,
+    WanSubmissionUnknown,
+    WanTransportError,
+)
+from airflow_provider_wan.client.recovery.search import Clue, Sought, Timing
+from airflow_provider_wan.client.recovery.traits import model_sent, tells_all, traits_asked
+from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
+from airflow_provider_wan.client.transport.flows import Patience
+from airflow_provider_wan.durable.ledger import STATE_KEY, Ledger, LedgerError, Record, StateStore
+from airflow_provider_wan.durable.lookup import Found, Knowledge, confirm, search
+from airflow_provider_wan.durable.paid_call import ComeBack, Obtained, Policies, Submission, named
+
+log = logging.getLogger(__name__)
+
+KEY_LIFETIME = timedelta(hours=24)
+"""How long an idempotency key is trusted; the vendor does not say, its tasks live 24 h."""
+
+TASK_LIFETIME = timedelta(hours=24)
+LIST_LIFETIME = TASK_LIFETIME - timedelta(minutes=15)
+"""How old a submission may be to be surely still in the list, whatever the clocks."""
+
+MOST_LOSSES = 5
+"""Lost submissions in a row after which an attempt leaves it to Airflow's retries."""
+
+TOO_YOUNG_TO_VANISH = timedelta(minutes=10)
+
+
+@dataclass
+class Submitter(Submission):
+    """Obtains the task of one request: adopts what an earlier attempt submitted, submits otherwise."""
+
+    def obtain(self) -> Obtained | ComeBack:
+        """Return the task to wait for.
+
+        :raises LedgerError: when the record cannot be read or written; nothing was submitted.
+        :raises WanSubmissionUnknown: when it cannot be known whether a task exists and the policy is to fail.
+        :raises WanError: when the vendor refused.
+        """
+        record = self.ledger.read()
+        if record is None:
+            return self._submit(None)
+        if self.policies.regenerate and record.series != self.series:
+            self.log.info("regenerate is set: %s is left behind, a new one is submitted and paid", named(record))
+            return self._submit(self._abandon(record))
+        if record.fingerprint != self.fingerprint:
+            return self._changed(record)
+        if record.handle is None:
+            return self._recover(record)
+        return self._adopt(record, record.handle)
+
+    # -- a record from before -------------------------------------------------------------------------
+
+    def _changed(self, record: Record) -> Obtained | ComeBack:
+        if self.policies.on_changed_request == "fail":
+            raise WanRequestError(
+                f"The request is not the one that was submitted before ({named(record)}) and on_changed_request is "
+                "'fail': nothing was submitted. Restore the request, or set regenerate and clear the task",
+                task_id=record.handle.task_id if record.handle else None,
+            )
+        self.log.info("The request has changed since %s: a new one is submitted and paid", named(record))
+        return self._submit(self._abandon(record))
+
+    def _adopt(self, record: Record, handle: TaskHandle) -> Obtained | ComeBack:
+        if record.stored and self._is_in_store(record.stored):
+            self.log.info("Task %s is finished and its video is stored: nothing is paid again", handle.task_id)
+            return Obtained(handle, self._look_once(handle), True, record.stored)
+        try:
+            task = self.client.get_task(handle, Patience(tries=2))
+        except WanAuthError:
+            raise
+        except WanRequestError as error:
+            self.log.info("%s", error)
+            return self._vanished(record, handle)
+        except WanError as error:
+            self.log.info("The state of task %s is not known now: %s", handle.task_id, error)
+            return self._wait_for(record, handle, None)
+        if task.status is TaskStatus.SUCCEEDED:
+            if self.is_alive(task):
+                self.log.info("Task %s has succeeded already: its video is used, nothing is paid again", handle.task_id)
+                return Obtained(handle, task, True)
+            self.log.warning(
+                "Task %s had succeeded, but its video has expired and was not stored: it is made and paid anew "
+                "(set store_to to keep videos)",
+                handle.task_id,
+            )
+            return self._submit(record)
+        if task.status.is_ended:
+            cost = self.client.vendor.cost_of_failure
+            self.log.info("Task %s had %s%s: a new one is submitted", handle.task_id, _ended(task), cost)
+            return self._submit(record)
+        if self.client.vendor.is_final(task):
+            return self._vanished(record, handle)
+        return self._wait_for(record, handle, task)
+
+    def _wait_for(self, record: Record, handle: TaskHandle, task: VideoTask | None) -> Obtained:
+        self.log.info(
+            "Adopted task %s (%s, submitted %s): the request is the same, so nothing is submitted or paid again",
+            handle.task_id,
+            task.status if task else "state not known now",
+            handle.submitted_at.isoformat(timespec="seconds"),
+        )
+        self.ledger.keep(record.model_copy(update={"adopted": True}))
+        return Obtained(handle, task, True)
+
+    def _is_in_store(self, stored: dict[str, Any]) -> bool:
+        try:
+            return self.is_stored(stored)
+        except WanError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the storage raises, it is not "the video is gone"
+            reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise LedgerError(
+            f"It could not be looked up whether the video is still at {stored.get('uri')} ({reason}); "
+            "nothing was submitted"
+        )
+
+    def _look_once(self, handle: TaskHandle) -> VideoTask | None:
+        """Ask for details that are good to have; nothing depends on them."""
+        try:
+            return self.client.get_task(handle, Patience(tries=1))
+        except WanError:
+            return None
+
+    def _vanished(self, record: Record, handle: TaskHandle) -> Obtained | ComeBack:
+        age = utc_now() - handle.submitted_at
+        if age >= TASK_LIFETIME:
+            self.log.warning(
+                "Task %s is older than 24 h: its result is gone and was not stored, so it is made and paid anew "
+                "(set store_to to keep videos)",
+                handle.task_id,
+            )
+            return self._submit(record)
+        if age < TOO_YOUNG_TO_VANISH and not self.client.vendor.list_tells_time:
+            # The gateways may not know a task yet that they have just made; the wait bears that for a while.
+            return self._wait_for(record, handle, None)
+        return self._by_policy(
+            f"{self.client.vendor.title} does not know task {handle.task_id}, although it is only "
+            f"{int(age.total_seconds() // 60)} min old: the connection may have changed its account, region or "
+            "workspace",
+            record,
+        )
+
+    # -- an intent without an answer ------------------------------------------------------------------
+
+    def _recover(self, record: Record, lost: WanSubmissionUnknown | None = None) -> Obtained | ComeBack:
+        vendor, age = self.client.vendor, utc_now() - record.intent_at
+        if vendor.has_idempotency_key and age < KEY_LIFETIME:
+            if lost is not None and self._may_come_back(record, self.timing.look_again):
+                return ComeBack(self.timing.look_again, "The same idempotency key is sent again in a while")
+            return self._repeat(record)
+        if vendor.list_tells_time and age < LIST_LIFETIME:
+            return self._search(record)
+        if vendor.has_idempotency_key or vendor.list_tells_time:
+            means = "which is too long ago to be looked up"
+        else:
+            means = f"and {vendor.title} has neither idempotency keys nor a task list to look in"
+        cause = f" ({lost.__cause__ or lost.message})" if lost else ""
+        return self._by_policy(
+            f"The answer to the submission of {record.intent_at:%Y-%m-%d %H:%M:%S} UTC was lost{cause}, {means}",
+            record,
+            lost,
+        )
+
+    def _repeat(self, record: Record) -> Obtained | ComeBack:
+        """Send a lost submission again with its key: the vendor answers with the task that it made, if it did."""
+        self.log.info("The answer to a submission was lost: the same idempotency key is sent again")
+        try:
+            handle = self.client.submit(self.request, record.idempotency_key, self.patience)
+        except (WanQuotaError, WanAuthError, WanBillingError):
+            # It says nothing of the lost sending: that stays recorded.
+            raise
+        except (WanRejectedError, WanModerationError) as error:
+            if "idempoten" not in str(error).lower():
+                self.ledger.forget()
+            raise
+        except WanRequestError:
+            raise
+        except WanError as error:
+            why = f"Whether the lost submission made a task is not known yet: {error.message}"
+            if self._may_come_back(record, self.timing.look_again):
+                return ComeBack(self.timing.look_again, why)
+            raise WanSubmissionUnknown(
+                f"{why}. The next attempt repeats the same idempotency key, so nothing is paid twice",
+                code=error.code,
+                request_id=error.request_id,
+                retryable=True,
+            ) from error
+        return self._made(record, handle)
+
+    def _search(self, record: Record) -> Obtained | ComeBack:
+        sought = self._sought(record)
+        clue, self.clue = self.clue, None
+        if clue is not None and clue.intent_at == record.intent_at:
+            found = confirm(self.client, sought, self.request, clue)
+        elif self.can_search_elsewhere:
+            return self._search_elsewhere(sought)
+        else:
+            found = search(self.client, sought, self.request, self.known)
+        if found.handle is not None:
+            return self._take(record, found, found.handle)
+        if found.is_proven_absent:
+            return self._made_none(record)
+        if found.come_back_in is not None and self._may_come_back(record, found.come_back_in):
+            return ComeBack(found.come_back_in, found.why)
+        return self._by_policy(found.why, record)
+
+    def _sought(self, record: Record) -> Sought:
+        return Sought(
+            mode=self.request.mode,
+            model=model_sent(self.request, self.client.vendor.model_of(self.request)),
+            traits=traits_asked(self.request),
+            intent_at=record.intent_at,
+            until=record.lost_at or record.closes_at or record.intent_at + timedelta(minutes=5),
+            request_id=record.lost_request_id,
+            not_ours=frozenset(record.former) | frozenset(self.others),
+            timing=self.timing,
+        )
+
+    def _search_elsewhere(self, sought: Sought) -> ComeBack:
+        why = (
+            f"Whether the submission of {sought.intent_at:%Y-%m-%d %H:%M:%S} UTC made a task is looked up in the task "
+            "list; until that is known nothing is submitted"
+        )
+        return ComeBack(sought.timing.look_again, why, sought)
+
+    def _made_none(self, record: Record) -> Obtained | ComeBack:
+        if record.losses + 1 >= MOST_LOSSES:
+            self.ledger.keep(record.model_copy(update={"losses": 0}))
+            raise WanTransportError(
+                f"{self.client.vendor.title} lost {MOST_LOSSES} submissions in a row; its task list shows that none of "
+                "them made a task, so nothing is billed",
+                request_id=record.lost_request_id,
+            )
+        self.log.info("The task list shows that the lost submission made no task: it is submitted anew")
+        return self._submit(record, losses=record.losses + 1)
+
+    def _take(self, record: Record, found: Found, handle: TaskHandle) -> Obtained:
+        by = (
+            "its request id"
+            if handle.request_id and handle.request_id == record.lost_request_id
+            else (
+                "time, model and prompt"
+                if tells_all(self.request)
+                else "time, model and prompt (the vendor does not tell its media)"
+            )
+        )
+        self.log.info(
+            "Found task %s, which the lost submission had made, by %s: it is adopted, nothing is paid again",
+            handle.task_id,
+            by,
+        )
+        self.ledger.keep(record.model_copy(update={"handle": handle, "adopted": True}))
+        return Obtained(handle, found.task, True)
+
+    def _may_come_back(self, record: Record, seconds: float) -> bool:
+        return utc_now() + timedelta(seconds=seconds) < (self.since or record.intent_at) + self.give_up
+
+    def _by_policy(self, why: str, record: Record, lost: WanError | None = None) -> Obtained | ComeBack:
+        if self.policies.on_unknown_submission == "resubmit":
+            self.log.warning("%s. on_unknown_submission is 'resubmit': a new one is submitted and paid", why)
+            return self._submit(record)
+        raise WanSubmissionUnknown(
+            f"{why}. A task may have been made and billed, so nothing was submitted again "
+            "(on_unknown_submission='fail'). Look in the vendor's console; to submit and pay anew, set regenerate or "
+            "on_unknown_submission='resubmit' and clear the task",
+            code=lost.code if lost else None,
+            request_id=lost.request_id if lost else record.lost_request_id,
+            task_id=record.handle.task_id if record.handle else None,
+        )
+
+
+def _ended(task: VideoTask) -> str:
+    return f"{task.status} with {task.error_code}" if task.error_code else str(task.status)
+
+
+__all__ = [
+    "STATE_KEY",
+    "Clue",
+    "ComeBack",
+    "Knowledge",
+    "Ledger",
+    "LedgerError",
+    "Obtained",
+    "Policies",
+    "Record",
+    "StateStore",
+    "Submitter",
+    "Timing",
+]
