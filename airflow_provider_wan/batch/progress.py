@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.manifest import status_of, write_manifest
@@ -15,10 +16,14 @@ SHARE = 0.05
 
 
 class Telling:
-    """Tells of one batch."""
+    """Tells of one batch.
 
-    def __init__(self, batch: Batch) -> None:
+    :param show: shows the items to whoever looks on.
+    """
+
+    def __init__(self, batch: Batch, show: Callable[[Batch], None] = lambda batch: None) -> None:
         self._batch = batch
+        self._show = show
         self._next_at = time.monotonic() + LEAST_SECONDS
 
     def tick(self) -> None:
@@ -41,6 +46,7 @@ class Telling:
         batch.book.tell({"total": len(batch.items), **counts})
         shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         batch.log.info("%d videos: %s", len(batch.items), shown)
+        self._show(batch)
         try:
             if batch.plan.manifest_path:
                 write_manifest(batch.plan.manifest_path, batch)

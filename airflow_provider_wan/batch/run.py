@@ -17,6 +17,7 @@ from airflow_provider_wan.batch.progress import Telling
 from airflow_provider_wan.batch.reconcile import is_changed, open_batch
 from airflow_provider_wan.batch.rows import read_rows
 from airflow_provider_wan.batch.settings import Plan
+from airflow_provider_wan.batch.shown import ShownItems
 from airflow_provider_wan.batch.storing import Landing
 from airflow_provider_wan.batch.submitting import Submitting
 from airflow_provider_wan.client.errors import WanError
@@ -83,8 +84,8 @@ class BatchExecution:
 
     def _rounds(self, batch: Batch, endings: dict[str, Ending] | None = None) -> Any:
         self._batch = batch
-        telling = Telling(batch)
-        if batch.plan.manifest_path and endings is None:
+        telling = Telling(batch, ShownItems(self._operator, self._context).show)
+        if endings is None:
             # Before anything is paid: a place that cannot be written to is better known now.
             telling.tell()
         while True:

@@ -29,6 +29,7 @@ from airflow_provider_wan.durable.attempt import (
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
 from airflow_provider_wan.worker.failing import fail
+from airflow_provider_wan.worker.shown import show_failure, show_generation
 
 if TYPE_CHECKING:
     from airflow_provider_wan.operators.base import WanVideoOperator
@@ -79,7 +80,7 @@ class Execution:
                 pause = max(error.retry_after or 0.0, THROTTLED_PAUSE)
                 found = ComeBack(pause, f"The submission is throttled, no task was made: {error}")
             except WanError as error:
-                fail(error)
+                self._fail(error)
             finally:
                 self._hook.close()
             if isinstance(found, Obtained):
@@ -93,7 +94,7 @@ class Execution:
         try:
             ending = Ending.from_event(event)
         except (KeyError, TypeError, ValueError):
-            fail(
+            self._fail(
                 WanError(
                     "The trigger's event is not understood; the task stays recorded and the next attempt adopts it",
                     retryable=True,
@@ -179,7 +180,9 @@ class Execution:
 
     def _go_on(self, obtained: Obtained) -> Any:
         handle, operator = obtained.handle, self._operator
-        self._show_link(self._hook.vendor.task_page(handle, self._hook.account))
+        page = self._hook.vendor.task_page(handle, self._hook.account)
+        self._show_link(page)
+        show_generation(self._operator, self._context, "submitted", handle=handle.to_dict(), page=page)
         if not obtained.is_adopted:
             told = (self._hook.vendor.title, handle.model, handle.request_id and f"request_id={handle.request_id}")
             self._log.info("Submitted task %s (%s)", handle.task_id, ", ".join(filter(None, told)))
@@ -227,7 +230,7 @@ class Execution:
         moment = utc_now() + timedelta(seconds=come_back.seconds)
         if moment > self._since + self._timeout:
             why = f"{come_back.why}; the time-out of {self._timeout} is over. The next attempt goes on from here"
-            fail(refusal or WanError(why, retryable=True))
+            self._fail(refusal or WanError(why, retryable=True))
         if come_back.sought is not None:
             self._log.info("%s. The worker is free meanwhile", come_back.why)
             self._defer_search(come_back.sought)
@@ -243,6 +246,7 @@ class Execution:
     def _defer_search(self, sought: Sought) -> NoReturn:
         from airflow_provider_wan.triggers.wan import WanSearchTrigger
 
+        show_generation(self._operator, self._context, "in_doubt")
         trigger = WanSearchTrigger(
             wan_conn_id=self._operator.wan_conn_id,
             sought=sought.to_dict(),
@@ -264,7 +268,11 @@ class Execution:
                 ending.task.task_id,
             )
             return self._begin(lambda: self._submitter().resubmit())
-        return fail(error_of(ending))
+        return self._fail(error_of(ending), ending.task)
+
+    def _fail(self, error: WanError, task: VideoTask | None = None) -> NoReturn:
+        show_failure(self._operator, self._context, error, task.model_dump(mode="json") if task else None)
+        fail(error)
 
     def _was_adopted(self, task: VideoTask) -> bool:
         record = self._record()
@@ -330,7 +338,7 @@ class Execution:
         try:
             landed = land(task, target, self._hook.account)
         except WanError as error:
-            fail(error)
+            self._fail(error, task)
         self._log.info("Stored the video at %s (%d bytes)", landed.uri, landed.bytes)
         return landed.to_dict()
 
@@ -344,7 +352,7 @@ class Execution:
         try:
             landed = copy_stored(stored, uri).to_dict()
         except WanError as error:
-            fail(error)
+            self._fail(error, task)
         self._log.info("Copied the video from %s to %s", stored["uri"], uri)
         record = self._record()
         if record is not None:

@@ -428,7 +428,24 @@ def link_now(run: Driven) -> str:
     return str(link.get_link(run.operator, ti_key=run.instance))
 
 
-def test_the_link_leads_to_the_task_and_then_to_the_video(sandbox: Sandbox) -> None:
+@pytest.fixture
+def without_gallery(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__WAN__GALLERY", "False")
+
+
+def test_the_link_leads_to_the_gallery_from_the_submission_on(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com/prod/")
+    run = driven()
+    run.run()
+    page = "https://airflow.example.com/prod/wan-videos/?dag=films&run=manual__1&task=make"
+    assert run.steps[0].links["_link_WanVideoLink"] == page
+    assert link_now(run) == page
+
+
+@pytest.mark.usefixtures("without_gallery")
+def test_without_gallery_the_link_leads_to_the_task_and_then_to_the_video(sandbox: Sandbox) -> None:
     run = driven()
     result = run.run()
     before = run.steps[0].links["_link_WanVideoLink"]
@@ -437,6 +454,7 @@ def test_the_link_leads_to_the_task_and_then_to_the_video(sandbox: Sandbox) -> N
     assert link_now(run) == result["video_url"]
 
 
+@pytest.mark.usefixtures("without_gallery")
 def test_the_link_of_a_failed_task_still_leads_to_the_task(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     run = driven(prompt="x [sandbox fail=InternalError]")
     with pytest.raises(WanTaskFailed):
