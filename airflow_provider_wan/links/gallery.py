@@ -1,7 +1,7 @@
 """What a task shows of its videos while it runs and when it fails: the XComs that the gallery reads.
 
 In comes what the worker knows (a handle, a request, an error, the items of a batch); out go small JSON dicts under the
-keys below. Nothing here imports Airflow. No secret goes in: addresses lose their query, inline media and ``extra_body``
+keys below. No secret goes in: addresses lose their query, inline media and ``extra_body``
 are left out, and every text is cut, so that a batch of any size stays within ``BATCH_PROMPTS`` characters of prompts.
 """
 
@@ -46,6 +46,8 @@ MEDIA_FIELDS = (
 PARAMETERS = ("prompt_extend", "watermark", "generate_audio", "audio_setting")
 SHAPE = ("resolution", "ratio", "duration", "seed")
 HANDLE = ("vendor", "task_id", "mode", "model", "submitted_at", "request_id", "wan_conn_id")
+MADE = ("video_url", "url_expires_at", "actual_prompt", "started_at", "finished_at", "cost")
+"""What is known of a video that was made, and could not be stored."""
 
 NOT_BILLED = frozenset(
     {
@@ -76,7 +78,7 @@ def generation(
 
     :param state: one of ``STATES``.
     :param request: the request's fields, as the operator has them.
-    :param handle: the task handle as a dict, once there is one.
+    :param handle: the task handle as a dict, once there is one, or the task itself.
     :param conn_id: the connection, where the handle does not name it.
     :param page: address of the vendor's own page of the task, for people.
     :param error: why there is no video.
@@ -87,7 +89,7 @@ def generation(
     shown |= {name: fields.get(name) for name in (*SHAPE, "model", "mode")}
     shown |= {name: _cut(fields.get(name), prompt_limit) for name in ("prompt", "negative_prompt")}
     shown |= {"wan_conn_id": conn_id, "page": page and _cut(page, TEXT_LIMIT)}
-    shown |= {name: value for name in HANDLE if (value := (handle or {}).get(name)) is not None}
+    shown |= {name: value for name in (*HANDLE, *MADE) if (value := (handle or {}).get(name)) is not None}
     shown["references"] = references(fields)
     shown["parameters"] = {name: fields[name] for name in PARAMETERS if fields.get(name) is not None}
     shown["error"] = error_shown(error) if error is not None else None
@@ -184,6 +186,23 @@ def push_all(xcoms: Mapping[str, Any], push: Callable[..., Any]) -> None:
 # -- the page ---------------------------------------------------------------------------------------------
 
 PREFIX = "wan-videos"
+
+
+def gallery_is_on() -> bool:
+    """Whether the setting ``[wan] gallery`` leaves the gallery on."""
+    from airflow.providers.common.compat.sdk import conf
+
+    return bool(conf.getboolean("wan", "gallery", fallback=True))
+
+
+def page_of(ti: Any) -> str | None:
+    """Return the address of the gallery's page of a task instance, ``None`` where the gallery is off."""
+    if not gallery_is_on():
+        return None
+    from airflow.providers.common.compat.sdk import conf
+
+    base_url = conf.get("api", "base_url", fallback="")
+    return page_address(base_url, ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
 
 
 def page_address(

@@ -1,4 +1,5 @@
-"""The gallery's app: the page, its data, the stored files. Every route asks Airflow who is there and what they may read.
+"""The gallery's app: the page, its data, the stored files. Every route asks Airflow who is there.
+
 
 Airflow authenticates no plugin's app by itself, so each route names its own dependencies.
 """
@@ -112,7 +113,10 @@ def build_app() -> FastAPI:
             close(opened)
             return RedirectResponse(opened.signed_url, 307, headers={"Cache-Control": "private, max-age=600"})
         etag = f'"{video.sha256 or opened.size}"'
-        headers = MEDIA_HEADERS | {"ETag": etag, "Content-Disposition": f"inline; filename*=UTF-8''{_file_name(video.name)}"}
+        headers = MEDIA_HEADERS | {
+            "ETag": etag,
+            "Content-Disposition": f"inline; filename*=UTF-8''{_file_name(video.name)}",
+        }
         is_current = request.headers.get("if-range", etag) == etag
         try:
             span = span_of(request.headers.get("range"), opened.size) if is_current else None
@@ -139,7 +143,9 @@ def _answer(scope: Scope, since: datetime | None) -> Response:
     found = read_cards(scope, since)
     body = {"cards": found.cards, "now": now.isoformat(), "next": (now - OVERLAP).isoformat(), "cut": found.is_cut}
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=str)
-    return Response(text.encode("utf-8", "replace"), media_type="application/json", headers={"Cache-Control": "no-store"})
+    return Response(
+        text.encode("utf-8", "replace"), media_type="application/json", headers={"Cache-Control": "no-store"}
+    )
 
 
 def _readable_dags(user: Any) -> set[str]:

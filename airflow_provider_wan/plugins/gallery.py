@@ -1,13 +1,13 @@
-"""The plugin that Airflow finds by the entry point ``airflow.plugins``: tabs, and the app behind them, made on demand."""
+"""The plugin that Airflow finds by the entry point ``airflow.plugins``: tabs, and on demand the app behind them."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from typing import Any
 
-from airflow.plugins_manager import AirflowPlugin
+from airflow.providers.common.compat.sdk import AirflowPlugin
 
-from airflow_provider_wan.links.gallery import PREFIX
+from airflow_provider_wan.links.gallery import PREFIX, gallery_is_on
 
 ICON = f"/{PREFIX}/static/icon.svg"
 OPERATORS = (
@@ -21,13 +21,6 @@ OPERATORS = (
     "@task.wan_video",
     "_WanVideoDecoratedOperator",
 )
-
-
-def is_on() -> bool:
-    """Whether the setting ``[wan] gallery`` leaves the gallery on."""
-    from airflow.configuration import conf
-
-    return bool(conf.getboolean("wan", "gallery", fallback=True))
 
 
 def _view(destination: str, route: str, query: str, **more: Any) -> dict[str, Any]:
@@ -64,12 +57,12 @@ class WanGalleryPlugin(AirflowPlugin):
     @cached_property
     def external_views(self) -> list[dict[str, Any]]:
         """Return the tabs; Airflow drops the whole plugin when it does not know one of the destinations."""
-        return [dict(view) for view in VIEWS] if is_on() else []
+        return [dict(view) for view in VIEWS] if gallery_is_on() else []
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:
         """Return the app; only the API server asks, so no other process imports it."""
-        if not is_on():
+        if not gallery_is_on():
             return []
         from airflow_provider_wan.plugins.app import build_app
 

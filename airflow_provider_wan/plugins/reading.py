@@ -100,7 +100,9 @@ def read_video(dag_id: str, run_id: str, task_id: str, map_index: int, number: i
             chunk = number // ITEMS_PER_XCOM
             value = value_of(f"{BATCH_KEY}_{chunk}")
             items = chunk_items(value, chunk) if value else batch_items({RESULT_KEY: value_of(RESULT_KEY)})
-            holder = next((found for place, found, _ in items if place == number and str(found.get("id")) == item), None)
+            holder = next(
+                (found for place, found, _ in items if place == number and str(found.get("id")) == item), None
+            )
     if not isinstance(holder, dict) or not isinstance(holder.get("uri"), str):
         return None
     digest = holder.get("sha256")
@@ -108,9 +110,7 @@ def read_video(dag_id: str, run_id: str, task_id: str, map_index: int, number: i
     return Video(holder["uri"], name, digest if isinstance(digest, str) else None)
 
 
-def _rows(
-    session: Session, scope: Scope, since: datetime | None
-) -> tuple[dict[tuple[str, str], list[TaskRow]], bool]:
+def _rows(session: Session, scope: Scope, since: datetime | None) -> tuple[dict[tuple[str, str], list[TaskRow]], bool]:
     query = select(*_COLUMNS)
     if scope.run_id is not None:
         query = query.where(TI.dag_id.in_(scope.dag_ids), TI.run_id == scope.run_id)
