@@ -48,7 +48,7 @@ def build_app() -> FastAPI:
     """Return the app that Airflow mounts."""
     app = FastAPI(title="Wan videos", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(PlainHeaders)
-    static = {entry.name: entry.read_bytes() for entry in files(__package__).joinpath("static").iterdir()}
+    static = {entry.name: entry for entry in files(__package__).joinpath("static").iterdir()}
     reader = Reader()
 
     @app.get("/", include_in_schema=False)
@@ -58,14 +58,14 @@ def build_app() -> FastAPI:
         except HTTPException:
             return _to_login(request)
         headers = {"Content-Security-Policy": page_policy(request.url.hostname), "Cache-Control": "no-cache"}
-        return Response(static["index.html"], media_type=TYPES["html"], headers=headers)
+        return Response(static["index.html"].read_bytes(), media_type=TYPES["html"], headers=headers)
 
     @app.get("/static/{name}")
-    async def file(name: str, user: GetUserDep) -> Response:
+    def file(name: str, user: GetUserDep) -> Response:
         kind = TYPES.get(name.rpartition(".")[2])
         if name not in static or kind is None:
             raise HTTPException(404, "No such file")
-        return Response(static[name], media_type=kind, headers={"Cache-Control": "no-cache"})
+        return Response(static[name].read_bytes(), media_type=kind, headers={"Cache-Control": "no-cache"})
 
     @app.get("/api/videos")
     def recent(user: GetUserDep, since: datetime | None = None) -> Response:

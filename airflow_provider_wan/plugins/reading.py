@@ -183,7 +183,7 @@ def _values(
 ) -> dict[tuple[str, int], Any]:
     """Return the values of one key by task and map index, as the database holds them."""
     more: dict[str, Any] = {"region_id": None} if _TAKES_REGIONS else {}
-    query = XComModel.get_many(
+    query: Any = XComModel.get_many(
         run_id=run_id,
         key=key,
         dag_ids=[dag_id],
