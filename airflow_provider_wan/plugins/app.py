@@ -22,7 +22,7 @@ from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from airflow_provider_wan.plugins.headers import MEDIA_HEADERS, PlainHeaders, page_policy
 from airflow_provider_wan.plugins.media import NotAVideo, Reader, Span, StorageTrouble, close, span_of
-from airflow_provider_wan.plugins.places import RefusedPlace, allowed, roots_of
+from airflow_provider_wan.plugins.places import Place, RefusedPlace, allowed, roots_of
 from airflow_provider_wan.plugins.reading import Scope, read_cards, read_video
 
 log = logging.getLogger(__name__)
@@ -95,8 +95,9 @@ def build_app() -> FastAPI:
         video = await reader.run(lambda: read_video(dag_id, run, task, index, n, item))
         if video is None:
             raise HTTPException(404, "This task has stored no video")
+        roots = _roots()
         try:
-            place = allowed(video.uri, roots_of(conf.get("wan", "gallery_roots", fallback="")))
+            place = allowed(video.uri, roots)
         except RefusedPlace as refused:
             raise HTTPException(403, f"The place of this video {refused}") from None
         wants_redirect = conf.getboolean("wan", "gallery_redirect", fallback=False)
@@ -134,6 +135,13 @@ def build_app() -> FastAPI:
         return StreamingResponse(reader.blocks(opened, asked), status, headers, media_type="video/mp4")
 
     return app
+
+
+def _roots() -> tuple[Place, ...]:
+    try:
+        return roots_of(conf.get("wan", "gallery_roots", fallback=""))
+    except RefusedPlace as refused:
+        raise HTTPException(500, f"An entry of [wan] gallery_roots {refused}") from None
 
 
 def _answer(scope: Scope, since: datetime | None) -> Response:

@@ -55,7 +55,7 @@ class Browser:
         self._profile = tempfile.mkdtemp(prefix="wan-chromium-")
         self._driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True)
         assert self._driver.stdout is not None
-        port = next(found[1] for line in self._driver.stdout if (found := re.search(r"on port (\d+)", line)))
+        port = next(found[1] for line in self._driver.stdout if (found := re.search(r"successfully on port (\d+)", line)))
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
         arguments = [*FLAGS, f"--user-data-dir={self._profile}", f"--window-size={width},{height}"]
         options: dict[str, Any] = {"args": arguments}

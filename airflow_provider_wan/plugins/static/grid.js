@@ -81,9 +81,9 @@ class CardView {
     this.length = h("span", { class: "chip length" });
     this.note = h("span", { class: "chip note" });
     this.blank = h("span", { class: "blank" });
-    this.stage = h("span", { class: "stage" }, this.blank);
+    this.stage = h("span", { class: "stage" }, this.blank, this.badge, this.length, this.note);
     this.prompt = h("span", { class: "prompt" });
-    this.opener = h("button", { type: "button", class: "opener", onclick: () => grid.open(this.card.id) }, this.stage, this.badge, this.length, this.note, this.prompt);
+    this.opener = h("button", { type: "button", class: "opener", onclick: () => grid.open(this.card.id) }, this.stage, this.prompt);
     this.opener.addEventListener("pointerenter", () => this.preview(true));
     this.opener.addEventListener("pointerleave", () => this.preview(false));
     this.pick = button("compare", T.select, () => grid.select(this.card.id), { class: "tool pick", "aria-pressed": "false" });
@@ -97,8 +97,9 @@ class CardView {
   update(card) {
     if (this.card?.seen === card.seen) return this.tick();
     this.card = card;
-    const words = card.prompt || T.noPrompt;
+    const words = card.prompt || card.label || (["waiting", "starting"].includes(card.state) ? T.laterPrompt : T.noPrompt);
     setText(this.prompt, words);
+    this.prompt.classList.toggle("unknown", !card.prompt);
     setText(this.name, nameOf(card));
     const shape = [modeName(card), card.model, card.resolution, card.ratio, card.wan_conn_id].filter(Boolean);
     if (card.seed !== undefined) shape.push(`${T.names.seed} ${card.seed}`);
@@ -176,7 +177,7 @@ class CardView {
         this.poster();
       });
       this.video.src = address;
-      this.stage.append(this.video);
+      this.stage.prepend(this.video);
     }
     this.stage.classList.toggle("broken", Boolean(address) && this.broken === address);
     setText(this.blank, this.blankOf(this.grid.store.stateOf(this.card)));

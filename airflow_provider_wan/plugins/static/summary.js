@@ -78,9 +78,9 @@ export class Summary {
 
   showFacts(found) {
     const costs = Object.entries(found.costs).map(([currency, amount]) => money(amount, currency));
-    const rows = [[T.states.done, T.doneOf(found.counts.done || 0, found.total)]];
+    const rows = [[T.progress, T.doneOf(found.counts.done || 0, found.total)]];
     if (found.seconds) rows.push([T.seconds, span(found.seconds)]);
-    if (found.median !== null) rows.push([T.timeToMake || T.medianTime, `${span(found.median)} (${T.median})`]);
+    if (found.median !== null) rows.push([T.medianTime, `${span(found.median)} (${T.median})`]);
     if (costs.length) rows.push([T.cost, costs.join(" + ") + (found.known < found.total ? ` (${T.costNote(found.known, found.total)})` : "")]);
     this.facts.replaceChildren(...rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
   }

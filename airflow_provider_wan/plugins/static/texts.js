@@ -59,6 +59,7 @@ export const T = {
   cost: "Cost",
   costNote: (known, total) => `of ${known} of ${total}`,
   seconds: "Video made",
+  progress: "Progress",
   medianTime: "Time to make",
   median: "median",
   doneOf: (done, total) => `${done} of ${total} done`,
@@ -80,6 +81,7 @@ export const T = {
 
   open: (name) => `Open ${name}`,
   noPrompt: "(no prompt)",
+  laterPrompt: "The prompt shows once the task runs",
   select: "Select for comparison",
   deselect: "Remove from comparison",
   vendorCopy: "at the vendor",

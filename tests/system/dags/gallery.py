@@ -10,7 +10,14 @@ from airflow_provider_wan.operators.batch import WanVideoBatchOperator
 from airflow_provider_wan.operators.wan import WanReferenceToVideoOperator, WanTextToVideoOperator
 
 STORE = "{{ var.value.wan_store }}/{{ run_id }}"
-COMMON = {"resolution": "720P", "duration": 3, "poll_interval": 2, "retries": 0, "timeout": timedelta(minutes=20)}
+COMMON = {
+    "resolution": "720P",
+    "duration": 3,
+    "poll_interval": 2,
+    "retries": 1,
+    "retry_delay": timedelta(seconds=1),
+    "timeout": timedelta(minutes=20),
+}
 
 
 class BrandFilm(WanTextToVideoOperator):
