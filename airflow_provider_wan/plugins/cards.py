@@ -77,8 +77,10 @@ def batch_items(xcoms: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any],
     """Yield the number of each item of a batch, the item and when it was written; nothing for other tasks."""
     head = xcoms.get(BATCH_KEY)
     if isinstance(head, dict) and isinstance(head.get("digests"), list):
+        of_all = {"wan_conn_id": head.get("wan_conn_id")}
         for chunk in range(min(len(head["digests"]), MOST_ITEMS // ITEMS_PER_XCOM)):
-            yield from chunk_items(xcoms.get(f"{BATCH_KEY}_{chunk}"), chunk)
+            for number, item, changed_at in chunk_items(xcoms.get(f"{BATCH_KEY}_{chunk}"), chunk):
+                yield number, of_all | item, changed_at
         return
     result = xcoms.get(RESULT_KEY)
     if isinstance(result, dict) and isinstance(result.get("items"), list) and "total" in result:

@@ -83,7 +83,8 @@ class CardView {
     this.blank = h("span", { class: "blank" });
     this.stage = h("span", { class: "stage" }, this.blank, this.badge, this.length, this.note);
     this.prompt = h("span", { class: "prompt" });
-    this.opener = h("button", { type: "button", class: "opener", onclick: () => grid.open(this.card.id) }, this.stage, this.prompt);
+    this.spoken = h("span", { class: "off-screen" });
+    this.opener = h("button", { type: "button", class: "opener", onclick: () => grid.open(this.card.id) }, this.spoken, this.stage, this.prompt);
     this.opener.addEventListener("pointerenter", () => this.preview(true));
     this.opener.addEventListener("pointerleave", () => this.preview(false));
     this.pick = button("compare", T.select, () => grid.select(this.card.id), { class: "tool pick", "aria-pressed": "false" });
@@ -101,6 +102,7 @@ class CardView {
     setText(this.prompt, words);
     this.prompt.classList.toggle("unknown", !card.prompt);
     setText(this.name, nameOf(card));
+    setText(this.spoken, `${T.open(nameOf(card))} `);
     const shape = [modeName(card), card.model, card.resolution, card.ratio, card.wan_conn_id].filter(Boolean);
     if (card.seed !== undefined) shape.push(`${T.names.seed} ${card.seed}`);
     setText(this.what, shape.join(" · "));
@@ -119,7 +121,6 @@ class CardView {
     const state = grid.store.stateOf(card);
     this.element.dataset.state = state;
     setText(this.badge, T.states[state] || state);
-    this.opener.setAttribute("aria-label", `${T.open(nameOf(card))}, ${T.states[state]}: ${card.prompt || T.noPrompt}`.slice(0, 300));
     const { queue, total } = times(card);
     let time = "";
     if (state === "running" || state === "starting") time = span(grid.store.secondsSince(card)) && `${span(grid.store.secondsSince(card))} ${T.elapsed}`;

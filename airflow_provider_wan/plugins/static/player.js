@@ -41,7 +41,7 @@ export class Player {
         this.save,
         this.pick,
         copyButton(() => pageOf(this.card), T.copyAddress),
-        button("close", `${T.close} (Esc)`, () => this.element.close()),
+        button("close", `${T.close} (Esc)`, () => this.element.close(), { class: "tool last" }),
       ),
       h("div", { class: "panes" }, h("div", { class: "left" }, this.stage, this.source, h("p", { class: "muted keys" }, T.keys)), this.info),
     );
@@ -158,6 +158,7 @@ export class Player {
       text(T.negativePrompt, card.negative_prompt),
       this.references(),
       section(T.details, this.table()),
+      card.usage && fold("usage", T.usage, open, () => table(Object.entries(card.usage).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]))),
       fold("again", T.makeAgain, open, () => makeAgain(card)),
       card.item ? null : fold("parameters", T.allParameters, open, () => this.parameters()),
     ];
@@ -240,7 +241,6 @@ export class Player {
       ["bytes", card.bytes && bytes(card.bytes)],
       ["sha256", card.sha256],
       ...Object.entries(card.parameters || {}).map(([name, value]) => [name, String(value)]),
-      ...Object.entries(card.usage || {}).map(([name, value]) => [`usage.${name}`, JSON.stringify(value)]),
     ];
     return table(rows.filter(([, value]) => value !== undefined && value !== null && value !== "").map(([name, value]) => [T.names[name] || name, value]));
   }

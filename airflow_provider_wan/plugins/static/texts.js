@@ -137,6 +137,7 @@ export const T = {
     link: "Link",
   },
   details: "Details",
+  usage: "Usage as the vendor counts it",
   allParameters: "All parameters of the task",
   parametersGone: "Airflow keeps them for the latest runs only.",
   names: {
