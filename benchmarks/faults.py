@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from airflow_provider_wan.client.exchange import Account
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, utc_now
 from airflow_provider_wan.client.transport.client import WanClient
 from benchmarks.fault_contenders import WAYS, vendor_of

@@ -12,7 +12,7 @@ from typing import Any, Self
 import httpx
 from pydantic import SecretStr
 
-from airflow_provider_wan.client.exchange import Account
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.requests import TextToVideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle
 from airflow_provider_wan.client.transport.client import AsyncWanClient

@@ -1,1 +1,1 @@
-"""Many generations in one Airflow task: the items, their book, the manifest and the waiting."""
+"""Many generations in one Airflow task: the items, their ledger, the manifest and the waiting."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
-from airflow_provider_wan.client.polling.window import Waited
+from airflow_provider_wan.client.polling.window import WindowItem
 from airflow_provider_wan.client.tasks import TaskHandle
 from airflow_provider_wan.client.transport.flows import Patience
 
@@ -40,7 +40,7 @@ async def cancel_all(hook: WanHook, handles: list[TaskHandle]) -> tuple[int, int
     return done, len(handles) - done
 
 
-async def cancel_overdue(hook: WanHook, window: Iterable[Waited], endings: dict[str, Ending]) -> tuple[int, int]:
+async def cancel_overdue(hook: WanHook, window: Iterable[WindowItem], endings: dict[str, Ending]) -> tuple[int, int]:
     """Cancel the tasks whose wait was a time-out; what could be cancelled is not billed."""
     late = [waited.handle for waited in window if waited.key in endings and _is_late(endings[waited.key])]
     return await cancel_all(hook, late) if late else (0, 0)

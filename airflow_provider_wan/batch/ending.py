@@ -6,10 +6,9 @@ from typing import Any
 
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.items import Item
-from airflow_provider_wan.batch.records import Entry, Stop
+from airflow_provider_wan.batch.records import ItemRecord, Stop
 from airflow_provider_wan.client.errors import WanAuthError, WanBillingError, WanError
-from airflow_provider_wan.client.polling.endings import error_of
-from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.tasks import TaskStatus
 
 LOST = (EndingStatus.TIMEOUT, EndingStatus.ERROR)
@@ -33,18 +32,18 @@ def take_ending(batch: Batch, item: Item, ending: Ending) -> None:
         batch.give_up(item, error, TaskStatus.UNKNOWN)
     elif error.retryable and entry.tries < _most_tries(batch, entry, ending):
         batch.log.info("Row %s is made anew, which is not billed twice: %s", item.id, error)
-        batch.book.put(item.key, entry.left_behind(entry.tries + 1))
+        batch.ledger.put(item.key, entry.left_behind(entry.tries + 1))
     else:
         batch.give_up(item, error)
-        if isinstance(error, WanBillingError | WanAuthError) and batch.book.head.stop is None:
+        if isinstance(error, WanBillingError | WanAuthError) and batch.ledger.head.stop is None:
             batch.stop(Stop(message=str(error)))
 
 
-def _most_tries(batch: Batch, entry: Entry, ending: Ending) -> int:
+def _most_tries(batch: Batch, entry: ItemRecord, ending: Ending) -> int:
     """Return how many new tasks an item gets; the kill of a former attempt may have reached an adopted task."""
-    began, record = batch.book.head.began_at, entry.record
+    began, record = batch.ledger.head.began_at, entry.record
     is_adopted = bool(began and record and record.handle and record.handle.submitted_at < began)
-    return batch.plan.item_retries + (ending.status is EndingStatus.CANCELLED and is_adopted)
+    return batch.settings.item_retries + (ending.status is EndingStatus.CANCELLED and is_adopted)
 
 
 def verdict(batch: Batch, summary: dict[str, Any]) -> WanError | None:
@@ -53,8 +52,8 @@ def verdict(batch: Batch, summary: dict[str, Any]) -> WanError | None:
     It is retryable when another attempt has something to go on with.
     """
     failed, total = int(summary["failed"]), int(summary["total"])
-    stop = batch.book.head.stop
-    if stop is None and not _is_failed(batch.plan.fail_if, failed, total):
+    stop = batch.ledger.head.stop
+    if stop is None and not _is_failed(batch.settings.fail_if, failed, total):
         return None
     if stop is not None and failed == 0:
         return None

@@ -12,7 +12,6 @@ from airflow_provider_wan.client.errors import Violation, WanRequestError
 from airflow_provider_wan.client.requests import REQUEST_TYPES, VideoRequest, build_request
 from airflow_provider_wan.client.tasks import Mode
 from airflow_provider_wan.client.vendors.base import Vendor
-from airflow_provider_wan.client.vendors.checking import check
 
 MOST_REPORTED = 50
 ITEM_FIELDS = ("id", "mode", "store_to")
@@ -25,7 +24,7 @@ ALL_FIELDS = frozenset(name for kind in REQUEST_TYPES.values() for name in kind.
 class Item:
     """One generation of a batch.
 
-    :param key: what the book knows it by: the request's fingerprint and, for equal requests, which of them.
+    :param key: what the ledger knows it by: the request's fingerprint and, for equal requests, which of them.
     :param id: what people know it by: the row's ``id``, else its number (from 1).
     :param model: the model it goes to, at the vendor.
     """
@@ -66,7 +65,7 @@ def build_items(
         name = _name(row, index)
         try:
             request = _request(row, defaults)
-            found = check(request, vendor).warnings if is_checking else ()
+            found = vendor.check(request).warnings if is_checking else ()
         except WanRequestError as error:
             wrong += [replace(item, field=f"row {name}: {item.field}") for item in error.violations]
             continue
@@ -85,7 +84,7 @@ def build_items(
 def refuse_all(wrong: list[Violation]) -> None:
     """Refuse the batch when anything is wrong with it.
 
-    :raises WanRequestError: telling the first ``MOST_REPORTED`` violations.
+    :raises WanRequestError: progress the first ``MOST_REPORTED`` violations.
     """
     if not wrong:
         return

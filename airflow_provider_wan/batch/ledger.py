@@ -1,6 +1,6 @@
-"""The book of a batch: one entry per item, kept in chunks in the task state store.
+"""The ledger of a batch: one entry per item, kept in chunks in the task state store.
 
-A chunk is one value of the store. The store wants values under 64 KB, and a reader of the book asks for each
+A chunk is one value of the store. The store wants values under 64 KB, and a reader of the ledger asks for each
 of them, so they are neither large nor many.
 """
 
@@ -11,8 +11,8 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_provider_wan.batch.records import Entry, Head
-from airflow_provider_wan.durable.attempt import Ledger, LedgerError, Record, StateStore
+from airflow_provider_wan.batch.records import BatchRecord, ItemRecord
+from airflow_provider_wan.durable import Ledger, LedgerError, Record, StateStore
 
 log = logging.getLogger(__name__)
 
@@ -55,50 +55,50 @@ class _Chunk:
         return len(self.content) < CHUNK_ENTRIES and self.size < CHUNK_BYTES // 2
 
 
-class Book:
+class BatchLedger:
     """The entries of all items.
 
-    :param store: the task state store; ``None`` keeps the book in memory, and a deferral carries it (``carry``).
+    :param store: the task state store; ``None`` keeps the ledger in memory, and a deferral carries it (``carry``).
     """
 
     def __init__(self, store: StateStore | None) -> None:
         self._store = store
         self._chunks: list[_Chunk] = []
         self._place: dict[str, int] = {}
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, ItemRecord] = {}
         self._unwritten: set[int] = set()
         self.task_ids: set[str] = set()
         """The ids of all tasks that the batch is known to have made."""
-        self.head = Head()
+        self.head = BatchRecord()
 
     @property
     def is_durable(self) -> bool:
-        """Whether the book survives this process by itself."""
+        """Whether the ledger survives this process by itself."""
         return self._store is not None
 
     # -- reading --------------------------------------------------------------------------------------
 
     def load(self, carried: dict[str, Any] | None = None) -> None:
-        """Read the book from the store, or from what a trigger carried where there is no store.
+        """Read the ledger from the store, or from what a trigger carried where there is no store.
 
         :raises LedgerError: when it could not be read; nothing is submitted then.
         """
         try:
             if self._store is None:
-                self.head = Head.model_validate((carried or {}).get("head") or {})
+                self.head = BatchRecord.model_validate((carried or {}).get("head") or {})
                 for key, value in ((carried or {}).get("entries") or {}).items():
-                    self._entries[key] = Entry.model_validate(value)
+                    self._entries[key] = ItemRecord.model_validate(value)
             else:
-                self.head = Head.model_validate(self._store.get(HEAD_KEY) or {})
+                self.head = BatchRecord.model_validate(self._store.get(HEAD_KEY) or {})
                 for number in range(self.head.chunks):
                     self._take_chunk(number, self._store.get(_name(number)) or {})
-        except Exception as error:  # noqa: BLE001 - whatever the store raises, it is not "an empty book"
+        except Exception as error:  # noqa: BLE001 - whatever the store raises, it is not "an empty ledger"
             reason = f"{type(error).__name__}: {str(error)[:200]}"
         else:
             self.task_ids = {task_id for entry in self._entries.values() for task_id in entry.task_ids}
             return
         raise LedgerError(
-            f"The book of the batch could not be read ({reason}). Nothing was submitted, because its items may have "
+            f"The ledger of the batch could not be read ({reason}). Nothing was submitted, because its items may have "
             "been paid already"
         )
 
@@ -110,19 +110,19 @@ class Book:
                 # A split was interrupted: the newer chunk holds the entry too.
                 self._chunks[former].drop(key)
                 self._unwritten.add(former)
-            self._entries[key] = Entry.model_validate(value)
+            self._entries[key] = ItemRecord.model_validate(value)
             self._place[key] = number
 
-    def __iter__(self) -> Iterator[tuple[str, Entry]]:
+    def __iter__(self) -> Iterator[tuple[str, ItemRecord]]:
         return iter(list(self._entries.items()))
 
-    def get(self, key: str) -> Entry:
+    def get(self, key: str) -> ItemRecord:
         """Return the entry of an item; a new one when nothing is known."""
-        return self._entries.get(key) or Entry()
+        return self._entries.get(key) or ItemRecord()
 
     # -- writing --------------------------------------------------------------------------------------
 
-    def put(self, key: str, entry: Entry) -> None:
+    def put(self, key: str, entry: ItemRecord) -> None:
         """Take an entry; ``flush`` keeps it."""
         self._entries[key] = entry
         self.task_ids.update(entry.task_ids)
@@ -136,7 +136,7 @@ class Book:
         self._chunks[number].put(key, _dump(entry))
         self._unwritten.add(number)
 
-    def keep(self, key: str, entry: Entry) -> None:
+    def keep(self, key: str, entry: ItemRecord) -> None:
         """Take an entry and keep it before anything else is done.
 
         :raises LedgerError: when the store did not take it.
@@ -194,18 +194,18 @@ class Book:
             reason = f"{type(error).__name__}: {str(error)[:200]}"
         else:
             return
-        raise LedgerError(f"The book of the batch could not be written ({reason})")
+        raise LedgerError(f"The ledger of the batch could not be written ({reason})")
 
     # -- for others -----------------------------------------------------------------------------------
 
     def carry(self) -> dict[str, Any] | None:
-        """Return the whole book for a trigger to carry, where no store keeps it."""
+        """Return the whole ledger for a trigger to carry, where no store keeps it."""
         if self._store is not None:
             return None
         entries = {key: _dump(entry) for key, entry in self._entries.items()}
         return {"head": self.head.model_dump(mode="json", exclude_none=True), "entries": entries}
 
-    def ledger(self, key: str) -> ItemLedger:
+    def of_item(self, key: str) -> ItemLedger:
         """Return the ledger of one item."""
         return ItemLedger(self, key)
 
@@ -218,32 +218,32 @@ class Book:
 
 
 class ItemLedger(Ledger):
-    """One item's place in the book, as the ledger of a single task."""
+    """One item's place in the ledger, as the ledger of a single task."""
 
-    def __init__(self, book: Book, key: str) -> None:
+    def __init__(self, ledger: BatchLedger, key: str) -> None:
         super().__init__(None, key)
-        self._book = book
+        self._ledger = ledger
 
     @property
     def is_durable(self) -> bool:
-        """Whether the book survives this process."""
-        return self._book.is_durable
+        """Whether the ledger survives this process."""
+        return self._ledger.is_durable
 
     def read(self) -> Record | None:
         """Return the item's record."""
-        return self._book.get(self._key).record
+        return self._ledger.get(self._key).record
 
     def write(self, record: Record) -> None:
         """Keep the item's record.
 
         :raises LedgerError: when it could not be kept.
         """
-        self._book.keep(self._key, self._book.get(self._key).model_copy(update={"record": record}))
+        self._ledger.keep(self._key, self._ledger.get(self._key).model_copy(update={"record": record}))
 
     def forget(self) -> None:
         """Forget the item's record; a failure to do so is only told."""
         try:
-            self._book.keep(self._key, self._book.get(self._key).model_copy(update={"record": None}))
+            self._ledger.keep(self._key, self._ledger.get(self._key).model_copy(update={"record": None}))
         except LedgerError as error:
             log.warning("%s: a refused submission would be taken for one whose answer was lost", error)
 
@@ -256,5 +256,5 @@ def _name(number: int) -> str:
     return f"{HEAD_KEY}_{number:04d}"
 
 
-def _dump(entry: Entry) -> dict[str, Any]:
+def _dump(entry: ItemRecord) -> dict[str, Any]:
     return entry.model_dump(mode="json", exclude_none=True, exclude_defaults=True)

@@ -9,12 +9,12 @@ from typing import Any
 
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.items import Item
-from airflow_provider_wan.batch.records import Entry
+from airflow_provider_wan.batch.records import ItemRecord
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.tasks import TaskStatus
 
 
-def line_of(item: Item, entry: Entry) -> dict[str, Any]:
+def line_of(item: Item, entry: ItemRecord) -> dict[str, Any]:
     """Return an item's line."""
     handle = entry.record.handle if entry.record else None
     line = {
@@ -33,7 +33,7 @@ def line_of(item: Item, entry: Entry) -> dict[str, Any]:
     return {name: value for name, value in (line | (entry.stored or {})).items() if value is not None}
 
 
-def status_of(entry: Entry) -> str:
+def status_of(entry: ItemRecord) -> str:
     """Return the word for an item's state: a task's status, or ``waiting``, ``submitted`` or ``not_stored``."""
     if entry.status is TaskStatus.SUCCEEDED and entry.error_code:
         return "not_stored"
@@ -96,6 +96,6 @@ def summary_of(batch: Batch) -> dict[str, Any]:
         "succeeded": succeeded,
         "failed": len(entries) - succeeded,
         "counts": counts,
-        "manifest": batch.plan.manifest_path,
+        "manifest": batch.settings.manifest_path,
         "items": entries,
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wan.batch.settings import Plan
-from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
+from airflow_provider_wan.batch.settings import BatchSettings
+from airflow_provider_wan.client.errors import Violation, WanRequestError
+from airflow_provider_wan.client.urls import shorten
 from airflow_provider_wan.worker.video import truth
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 LEAST_INTERVAL = 0.1
 
 
-def plan_of(operator: WanVideoBatchOperator) -> Plan:
+def settings_of(operator: WanVideoBatchOperator) -> BatchSettings:
     """Read an operator whose templates are rendered.
 
     :raises WanRequestError: naming every parameter whose rendered value makes no sense.
@@ -28,7 +29,7 @@ def plan_of(operator: WanVideoBatchOperator) -> Plan:
         timeout = timedelta(seconds=_number("timeout", timeout, 0, wrong))
     if wrong:
         raise WanRequestError(violations=wrong)
-    return Plan(
+    return BatchSettings(
         wan_conn_id=operator.wan_conn_id,
         max_in_flight=int(in_flight),
         store_to=_text(operator.store_to),

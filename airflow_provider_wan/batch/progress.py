@@ -12,10 +12,10 @@ from airflow_provider_wan.client.errors import WanError
 
 LEAST_SECONDS = 10.0
 SHARE = 0.05
-"""Most of a worker's time that goes into telling."""
+"""Most of a worker's time that goes into progress."""
 
 
-class Telling:
+class Progress:
     """Tells of one batch.
 
     :param show: shows the items to whoever looks on.
@@ -35,21 +35,21 @@ class Telling:
                 self._batch.log.warning("%s", error)
 
     def tell(self) -> None:
-        """Keep the book, then tell of it.
+        """Keep the ledger, then tell of it.
 
         :raises WanError: when the manifest could not be written.
         """
         began = time.monotonic()
         batch = self._batch
-        batch.book.flush()
+        batch.ledger.flush()
         counts = Counter(status_of(entry) for _, entry in batch)
-        batch.book.tell({"total": len(batch.items), **counts})
+        batch.ledger.tell({"total": len(batch.items), **counts})
         shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         batch.log.info("%d videos: %s", len(batch.items), shown)
         self._show(batch)
         try:
-            if batch.plan.manifest_path:
-                write_manifest(batch.plan.manifest_path, batch)
+            if batch.settings.manifest_path:
+                write_manifest(batch.settings.manifest_path, batch)
         finally:
             now = time.monotonic()
             self._next_at = now + max(LEAST_SECONDS, (now - began) / SHARE)

@@ -1,4 +1,4 @@
-"""Opens a batch: compares the book with the rows as they are now, before anything is submitted."""
+"""Opens a batch: compares the ledger with the rows as they are now, before anything is submitted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.items import Item, digest_of, refuse_all
-from airflow_provider_wan.batch.records import Entry, Stop
+from airflow_provider_wan.batch.records import ItemRecord, Stop
 from airflow_provider_wan.batch.targets import follow
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
@@ -16,41 +16,41 @@ from airflow_provider_wan.hooks.wan import WanHook
 
 def is_changed(batch: Batch) -> bool:
     """Whether the rows are others than those the batch was opened with."""
-    return batch.book.head.rows != digest_of(batch.items.values())
+    return batch.ledger.head.rows != digest_of(batch.items.values())
 
 
 def open_batch(batch: Batch, hook: WanHook, series: str, *, is_new_attempt: bool = True) -> None:
-    """Bring the book up to the rows: leave behind what is not wanted any more, adopt the rest.
+    """Bring the ledger up to the rows: leave behind what is not wanted any more, adopt the rest.
 
     :param series: identifies a series of automatic retries; a clear begins a new one, and is a person's wish.
     :raises WanRequestError: when two videos would land at one place.
-    :raises WanError: when the book or the storage cannot be written; nothing was submitted.
+    :raises WanError: when the ledger or the storage cannot be written; nothing was submitted.
     """
-    refuse_all(list(batch.places.clashes(batch.items.values())))
-    head = batch.book.head
+    refuse_all(list(batch.targets.clashes(batch.items.values())))
+    head = batch.ledger.head
     is_new_series = head.series != series
-    if batch.plan.regenerate and is_new_series and head.series is not None:
+    if batch.settings.regenerate and is_new_series and head.series is not None:
         batch.log.info("regenerate is set: what is recorded is left behind, all items are paid anew")
         _leave_all(batch, hook)
-    for key, entry in batch.book:
+    for key, entry in batch.ledger:
         if key not in batch.items:
             _abandon(batch, hook, key, entry)
-    follow(batch.items.values(), batch.book, batch.places)
+    follow(batch.items.values(), batch.ledger, batch.targets)
     if is_new_attempt:
         for item, entry in batch:
             _reopen(batch, item, entry, is_new_series=is_new_series)
         head.began_at, head.stop, head.pauses = utc_now(), None, {}
         failed = batch.first_failed()
-        if failed and batch.plan.on_item_failure == "fail":
+        if failed and batch.settings.on_item_failure == "fail":
             head.stop = Stop(message=f"row {failed[0].id} had failed, and on_item_failure is 'fail'")
-    batch.book.flush()
+    batch.ledger.flush()
     # Last, so that a crash on the way begins with all of this again.
     head.series, head.rows = series, digest_of(batch.items.values())
-    batch.book.keep_head()
+    batch.ledger.keep_head()
     _tell(batch)
 
 
-def _reopen(batch: Batch, item: Item, entry: Entry, *, is_new_series: bool) -> None:
+def _reopen(batch: Batch, item: Item, entry: ItemRecord, *, is_new_series: bool) -> None:
     """Prepare one item for another attempt.
 
     An automatic retry never pays anew for what was made, and leaves alone what failed for good; a clear may.
@@ -64,29 +64,29 @@ def _reopen(batch: Batch, item: Item, entry: Entry, *, is_new_series: bool) -> N
                 "(set store_to to keep videos)",
                 item.id,
             )
-            batch.book.put(item.key, entry.left_behind())
+            batch.ledger.put(item.key, entry.left_behind())
     elif entry.status is TaskStatus.SUCCEEDED:
         if not entry.is_gone:
-            batch.book.put(item.key, entry.reopened())
+            batch.ledger.put(item.key, entry.reopened())
         elif is_new_series:
             batch.log.warning("The video of row %s is gone and was not stored: it is made and paid anew", item.id)
-            batch.book.put(item.key, entry.left_behind())
+            batch.ledger.put(item.key, entry.left_behind())
     elif entry.status is TaskStatus.UNKNOWN:
         # Its task may exist: look for it or wait for it, do not pay again.
-        batch.book.put(item.key, entry.reopened())
+        batch.ledger.put(item.key, entry.reopened())
     elif entry.retryable or is_new_series:
-        batch.book.put(item.key, entry.left_behind())
+        batch.ledger.put(item.key, entry.left_behind())
 
 
 def _leave_all(batch: Batch, hook: WanHook) -> None:
-    for key, entry in batch.book:
+    for key, entry in batch.ledger:
         if entry.is_in_flight:
             _cancel(batch, hook, entry)
-        batch.book.put(key, entry.left_behind())
-    batch.book.flush()
+        batch.ledger.put(key, entry.left_behind())
+    batch.ledger.flush()
 
 
-def _abandon(batch: Batch, hook: WanHook, key: str, entry: Entry) -> None:
+def _abandon(batch: Batch, hook: WanHook, key: str, entry: ItemRecord) -> None:
     """Cancel, where possible, the task of a row that is not wanted any more.
 
     One that runs on stays recorded: if the row comes back, it is adopted.
@@ -95,12 +95,12 @@ def _abandon(batch: Batch, hook: WanHook, key: str, entry: Entry) -> None:
     if not entry.is_in_flight or record is None or record.abandoned:
         return
     if _cancel(batch, hook, entry):
-        batch.book.put(key, entry.left_behind())
+        batch.ledger.put(key, entry.left_behind())
     else:
-        batch.book.put(key, entry.model_copy(update={"record": record.model_copy(update={"abandoned": True})}))
+        batch.ledger.put(key, entry.model_copy(update={"record": record.model_copy(update={"abandoned": True})}))
 
 
-def _cancel(batch: Batch, hook: WanHook, entry: Entry) -> bool:
+def _cancel(batch: Batch, hook: WanHook, entry: ItemRecord) -> bool:
     handle = entry.record.handle if entry.record else None
     if handle is None:
         return False

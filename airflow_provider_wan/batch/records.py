@@ -1,4 +1,4 @@
-"""What a batch knows of each item and of itself, as it is kept in the book."""
+"""What a batch knows of each item and of itself, as it is kept in the ledger."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
-from airflow_provider_wan.durable.attempt import Record
+from airflow_provider_wan.durable import Record
 
 FORMER_KEPT = 5
 MESSAGE_LIMIT = 500
@@ -17,7 +17,7 @@ GONE_CODE = "ResultGone"
 """The error code of a video that was made, but whose address serves it no more."""
 
 
-class Entry(BaseModel):
+class ItemRecord(BaseModel):
     """What is known of one item; holds no prompt and no media.
 
     :param record: its submission, as for a single task.
@@ -77,7 +77,7 @@ class Entry(BaseModel):
         is_expired = self.url_expires_at is not None and self.url_expires_at <= utc_now()
         return is_expired or self.error_code == GONE_CODE
 
-    def with_error(self, error: WanError, status: TaskStatus) -> Entry:
+    def with_error(self, error: WanError, status: TaskStatus) -> ItemRecord:
         """Return it given up; ``unknown`` and ``succeeded`` keep its task for the next attempt."""
         return self.model_copy(
             update={
@@ -90,19 +90,19 @@ class Entry(BaseModel):
             }
         )
 
-    def reopened(self) -> Entry:
+    def reopened(self) -> ItemRecord:
         """Return it as it was before it was given up, with what was submitted and made."""
         is_made = self.status is TaskStatus.SUCCEEDED
         kept = {"record": self.record, "former": self.former, "tries": self.tries, "stored": self.stored}
         made = {"status": self.status, "video_url": self.video_url, "url_expires_at": self.url_expires_at}
-        return Entry(**kept, **(made if is_made else {}))
+        return ItemRecord(**kept, **(made if is_made else {}))
 
-    def left_behind(self, tries: int = 0) -> Entry:
+    def left_behind(self, tries: int = 0) -> ItemRecord:
         """Return a new entry whose next submission is a new task; the former one's id stays known."""
-        return Entry(tries=tries, former=self.task_ids[-FORMER_KEPT:])
+        return ItemRecord(tries=tries, former=self.task_ids[-FORMER_KEPT:])
 
 
-class Pause(BaseModel):
+class Backoff(BaseModel):
     """Nothing is submitted until a moment.
 
     :param seconds: how long this pause is; the next one in a row is twice as long.
@@ -121,7 +121,7 @@ class Stop(BaseModel):
     retryable: bool = False
 
 
-class Head(BaseModel):
+class BatchRecord(BaseModel):
     """What is known of the batch itself.
 
     :param chunks: values of the store that hold entries.
@@ -136,4 +136,4 @@ class Head(BaseModel):
     began_at: datetime | None = None
     rows: str | None = None
     stop: Stop | None = None
-    pauses: dict[str, Pause] = {}
+    pauses: dict[str, Backoff] = {}

@@ -10,19 +10,19 @@ from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.cancelling import cancel_before_exit, cancel_overdue
 from airflow_provider_wan.batch.ending import take_ending, verdict
 from airflow_provider_wan.batch.items import build_items
-from airflow_provider_wan.batch.ledger import Book
+from airflow_provider_wan.batch.ledger import BatchLedger
 from airflow_provider_wan.batch.manifest import summary_of
-from airflow_provider_wan.batch.plan_values import plan_of
-from airflow_provider_wan.batch.progress import Telling
+from airflow_provider_wan.batch.plan_values import settings_of
+from airflow_provider_wan.batch.progress import Progress
 from airflow_provider_wan.batch.reconcile import is_changed, open_batch
 from airflow_provider_wan.batch.rows import read_rows
-from airflow_provider_wan.batch.settings import Plan
+from airflow_provider_wan.batch.settings import BatchSettings
 from airflow_provider_wan.batch.shown import ShownItems
-from airflow_provider_wan.batch.storing import Landing
+from airflow_provider_wan.batch.storing import Storing
 from airflow_provider_wan.batch.submitting import Submitting
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.polling.watch import Ending
-from airflow_provider_wan.client.polling.window import Waited, linger_for
+from airflow_provider_wan.client.polling.window import WindowItem, linger_for
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.worker.failing import fail
 
@@ -36,7 +36,7 @@ BACKSTOP = timedelta(minutes=10)
 WARNINGS_SHOWN = 20
 
 
-class BatchExecution:
+class BatchRun:
     """One round of a batch on a worker; after a deferral there is a new one, in a new process."""
 
     def __init__(self, operator: WanVideoBatchOperator, context: Any) -> None:
@@ -44,20 +44,20 @@ class BatchExecution:
         self._context = context
         self._log = operator.log
         self._hook = WanHook(operator.wan_conn_id)
-        self._book = Book(context.get("task_state_store") if operator.durable else None)
+        self._ledger = BatchLedger(context.get("task_state_store") if operator.durable else None)
         self._batch: Batch | None = None
 
     # -- steps ----------------------------------------------------------------------------------------
 
     def start(self) -> Any:
         """Begin, or go on after a crash or a clear."""
-        if self._operator.durable and not self._book.is_durable:
+        if self._operator.durable and not self._ledger.is_durable:
             self._log.warning(
                 "This Airflow keeps no task state (3.3 and newer do): a retry of this task may submit, and pay, again"
             )
         try:
             batch = self._read()
-            self._book.load()
+            self._ledger.load()
             open_batch(batch, self._hook, self._series)
             return self._rounds(batch)
         except WanError as error:
@@ -70,7 +70,7 @@ class BatchExecution:
         try:
             # The rows were checked when the batch was begun, which takes most of the time of reading them.
             batch = self._read(is_checking=False)
-            self._book.load(event.get("carry"))
+            self._ledger.load(event.get("carry"))
             if is_changed(batch):
                 self._log.warning("The rows are not those that the batch was begun with: they are compared anew")
                 batch = self._read()
@@ -84,25 +84,25 @@ class BatchExecution:
 
     def _rounds(self, batch: Batch, endings: dict[str, Ending] | None = None) -> Any:
         self._batch = batch
-        telling = Telling(batch, ShownItems(self._operator, self._context).show)
+        progress = Progress(batch, ShownItems(self._operator, self._context).show)
         if endings is None:
             # Before anything is paid: a place that cannot be written to is better known now.
-            telling.tell()
+            progress.tell()
         while True:
-            landing = Landing(batch, self._hook.account)
-            submitting = Submitting(batch, self._hook, (landing.collect, telling.tick))
+            storing = Storing(batch, self._hook.account)
+            submitting = Submitting(batch, self._hook, (storing.collect, progress.tick))
             self._take(batch, submitting, endings or {})
             try:
-                landing.begin()
+                storing.begin()
                 submitting.refill()
-                while not landing.is_done_within(1.0):
-                    telling.tick()
+                while not storing.is_done_within(1.0):
+                    progress.tick()
             finally:
-                landing.close()
-            telling.tell()
+                storing.close()
+            progress.tell()
             window = batch.window()
-            has_room = len(window) < batch.plan.max_in_flight
-            moments = [moment for moment in (submitting.wake_at(has_room), landing.wake_at()) if moment]
+            has_room = len(window) < batch.settings.max_in_flight
+            moments = [moment for moment in (submitting.wake_at(has_room), storing.wake_at()) if moment]
             if not window and not moments:
                 return self._end(batch)
             endings = self._wait(batch, window, _enough(batch, window, submitting), min(moments, default=None))
@@ -112,21 +112,21 @@ class BatchExecution:
         for key, ending in known.items():
             take_ending(batch, batch.items[key], ending)
         submitting.hear({batch.items[key].model for key in known})
-        self._book.flush()
+        self._ledger.flush()
 
     # -- items ----------------------------------------------------------------------------------------
 
     def _read(self, *, is_checking: bool = True) -> Batch:
         """Read the rows, and check them all."""
         operator, account = self._operator, self._hook.account
-        plan = plan_of(operator)
+        settings = settings_of(operator)
         defaults = {"strict": operator.strict, **(operator.defaults or {})}
         names = (account.vendor, account.base_url, account.workspace_id, operator.wan_conn_id)
         rows = read_rows(operator.requests)
         items, warnings = build_items(rows, defaults, self._hook.vendor, names, is_checking=is_checking)
         for warning in warnings[:WARNINGS_SHOWN]:
             self._log.warning("%s", warning)
-        return Batch(plan, items, self._book, self._log)
+        return Batch(settings, items, self._ledger, self._log)
 
     @property
     def _series(self) -> str:
@@ -134,48 +134,48 @@ class BatchExecution:
 
     # -- waiting --------------------------------------------------------------------------------------
 
-    def _wait(self, batch: Batch, window: list[Waited], enough: int, wake_at: datetime | None) -> dict[str, Ending]:
-        plan = batch.plan
+    def _wait(self, batch: Batch, window: list[WindowItem], enough: int, wake_at: datetime | None) -> dict[str, Ending]:
+        settings = batch.settings
         linger = linger_for(len(batch.items))
-        if not plan.deferrable:
-            return asyncio.run(self._wait_here(plan, window, enough, wake_at, linger))
-        return self._defer(plan, window, enough, wake_at, linger)
+        if not settings.deferrable:
+            return asyncio.run(self._wait_here(settings, window, enough, wake_at, linger))
+        return self._defer(settings, window, enough, wake_at, linger)
 
     def _defer(
-        self, plan: Plan, window: list[Waited], enough: int, wake_at: datetime | None, linger: float
+        self, settings: BatchSettings, window: list[WindowItem], enough: int, wake_at: datetime | None, linger: float
     ) -> NoReturn:
         from airflow_provider_wan.triggers.wan import WanBatchTrigger
 
         trigger = WanBatchTrigger(
-            wan_conn_id=plan.wan_conn_id,
+            wan_conn_id=settings.wan_conn_id,
             window=[item.to_list() for item in window],
             enough=enough,
-            poll_interval=plan.poll_interval,
+            poll_interval=settings.poll_interval,
             wake_at=wake_at.isoformat() if wake_at else None,
             linger=linger,
-            cancel_on_kill=plan.cancel_on_kill,
-            cancel_on_timeout=plan.cancel_on_timeout,
-            durable=self._book.is_durable,
-            carry=self._book.carry(),
+            cancel_on_kill=settings.cancel_on_kill,
+            cancel_on_timeout=settings.cancel_on_timeout,
+            durable=self._ledger.is_durable,
+            carry=self._ledger.carry(),
         )
         self._log.info("The worker is free now; %d tasks are waited for", len(window))
-        self._operator.defer(trigger=trigger, method_name="execute_round", timeout=plan.timeout + BACKSTOP)
+        self._operator.defer(trigger=trigger, method_name="execute_round", timeout=settings.timeout + BACKSTOP)
 
     async def _wait_here(
-        self, plan: Plan, window: list[Waited], enough: int, wake_at: datetime | None, linger: float
+        self, settings: BatchSettings, window: list[WindowItem], enough: int, wake_at: datetime | None, linger: float
     ) -> dict[str, Ending]:
-        endings = await self._hook.await_some(window, plan.poll_interval, enough, wake_at, linger)
-        if plan.cancel_on_timeout:
+        endings = await self._hook.await_some(window, settings.poll_interval, enough, wake_at, linger)
+        if settings.cancel_on_timeout:
             await cancel_overdue(self._hook, window, endings)
         return endings
 
     def on_kill(self) -> None:
         """Cancel what is queued when the worker is killed; the rest is adopted by the next attempt."""
         batch = self._batch
-        if batch is None or not batch.plan.cancel_on_kill:
+        if batch is None or not batch.settings.cancel_on_kill:
             return
         handles = [waited.handle for waited in batch.window()]
-        cancelled = cancel_before_exit(WanHook(batch.plan.wan_conn_id), handles)
+        cancelled = cancel_before_exit(WanHook(batch.settings.wan_conn_id), handles)
         self._log.info(
             "%d of %d tasks were cancelled while queued (not billed); the others may run on and be billed, and stay "
             "recorded",
@@ -194,11 +194,11 @@ class BatchExecution:
         return summary
 
 
-def _enough(batch: Batch, window: list[Waited], submitting: Submitting) -> int:
+def _enough(batch: Batch, window: list[WindowItem], submitting: Submitting) -> int:
     """Refill often while there is something to refill with; else wait for the rest together."""
     if not submitting.is_more():
         return max(1, len(window))
-    return max(1, int(min(len(window), batch.plan.max_in_flight) * REFILL_FRACTION))
+    return max(1, int(min(len(window), batch.settings.max_in_flight) * REFILL_FRACTION))
 
 
 def _endings_in(event: dict[str, Any]) -> dict[str, Ending]:

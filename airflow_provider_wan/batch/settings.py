@@ -8,7 +8,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchSettings:
     """The parameters of :class:`~airflow_provider_wan.operators.batch.WanVideoBatchOperator` as values.
 
     :param timeout: for each item from its submission.

@@ -7,7 +7,7 @@ from typing import Any
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.items import Item
 from airflow_provider_wan.batch.manifest import status_of
-from airflow_provider_wan.batch.records import Entry
+from airflow_provider_wan.batch.records import ItemRecord
 from airflow_provider_wan.links.gallery import (
     BATCH_KEY,
     batch_xcoms,
@@ -39,8 +39,8 @@ class ShownItems:
             self._former, self._is_read = self._written_before(), True
         limit = prompt_limit_of(len(batch.items))
         items = [item_shown(item, entry, limit) for item, entry in batch]
-        conn_id = batch.plan.wan_conn_id
-        xcoms = batch_xcoms(items, conn_id=conn_id, manifest=batch.plan.manifest_path, former=self._former)
+        conn_id = batch.settings.wan_conn_id
+        xcoms = batch_xcoms(items, conn_id=conn_id, manifest=batch.settings.manifest_path, former=self._former)
         show_items(self._operator, self._context, xcoms)
         self._former = xcoms.get(BATCH_KEY, self._former)
 
@@ -53,7 +53,7 @@ class ShownItems:
         return found if isinstance(found, dict) else None
 
 
-def item_shown(item: Item, entry: Entry, prompt_limit: int) -> dict[str, Any]:
+def item_shown(item: Item, entry: ItemRecord, prompt_limit: int) -> dict[str, Any]:
     """Return one item: as a single video, with its name and what came of it."""
     handle = entry.record.handle if entry.record else None
     shown = generation(

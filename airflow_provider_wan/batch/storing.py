@@ -1,4 +1,4 @@
-"""Stores the videos of a batch, in threads beside the submitting; the book is written by the worker's own thread."""
+"""Stores the videos of a batch, in threads beside the submitting; the ledger is written by the worker's own thread."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.items import Item
-from airflow_provider_wan.batch.records import GONE_CODE, Entry
+from airflow_provider_wan.batch.records import GONE_CODE, ItemRecord
 from airflow_provider_wan.batch.targets import Holders
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanError
-from airflow_provider_wan.client.exchange import Account
 from airflow_provider_wan.client.tasks import TaskStatus, VideoTask, utc_now
 
 THREADS = 4
@@ -20,7 +20,7 @@ TRIES = 3
 AGAIN_SECONDS = 60.0
 
 
-class Landing:
+class Storing:
     """Stores what is made; an item whose video cannot be stored stays succeeded, its task is never paid again."""
 
     def __init__(self, batch: Batch, account: Account) -> None:
@@ -28,7 +28,7 @@ class Landing:
         self._account = account
         self._pool: ThreadPoolExecutor | None = None
         self._under_way: dict[Future[dict[str, Any] | WanError], Item] = {}
-        self._holders = Holders(batch.book)
+        self._holders = Holders(batch.ledger)
 
     def begin(self) -> None:
         """Start to store whatever is due."""
@@ -37,7 +37,7 @@ class Landing:
             if not self._batch.is_landing(item, entry) or (entry.again_at and entry.again_at > now):
                 continue
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(THREADS, "wan-landing")
+                self._pool = ThreadPoolExecutor(THREADS, "wan-storing")
             self._under_way[self._pool.submit(self._land, item, entry)] = item
 
     def collect(self) -> None:
@@ -62,7 +62,7 @@ class Landing:
         again = [entry.again_at for item, entry in self._batch if self._batch.is_landing(item, entry)]
         return min((moment for moment in again if moment), default=None)
 
-    def _land(self, item: Item, entry: Entry) -> dict[str, Any] | WanError:
+    def _land(self, item: Item, entry: ItemRecord) -> dict[str, Any] | WanError:
         from airflow_provider_wan.delivery.landing import WanResultGone, land
 
         handle = entry.record.handle if entry.record else None
@@ -75,7 +75,7 @@ class Landing:
             status=TaskStatus.SUCCEEDED,
             video_url=entry.video_url,
         )
-        target = self._batch.places.of(item, handle.task_id)
+        target = self._batch.targets.of(item, handle.task_id)
         try:
             return land(task, target, self._account, max_seconds=LONGEST_DOWNLOAD).to_dict()
         except WanResultGone as error:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.items import Item
-from airflow_provider_wan.batch.records import Pause, Stop
+from airflow_provider_wan.batch.records import Backoff, Stop
 from airflow_provider_wan.client.errors import (
     WanAuthError,
     WanBillingError,
@@ -19,7 +19,7 @@ from airflow_provider_wan.client.errors import (
 )
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
-from airflow_provider_wan.durable.attempt import ComeBack, Knowledge, LedgerError, Policies, Submitter, Timing
+from airflow_provider_wan.durable import Attempt, ComeBack, Knowledge, LedgerError, PaidCall, Policies, Timing
 from airflow_provider_wan.hooks.wan import WanHook
 
 SUBMIT_PATIENCE = Patience(throttled=5.0)
@@ -51,7 +51,7 @@ class Submitting:
     def refill(self) -> None:
         """Look for lost answers that are due, then submit up to the window.
 
-        :raises LedgerError: when the book could not be written; nothing is submitted unrecorded.
+        :raises LedgerError: when the ledger could not be written; nothing is submitted unrecorded.
         """
         self._eased.clear()
         entries = list(self._batch)
@@ -60,7 +60,7 @@ class Submitting:
         for item in doubtful:
             if self._is_due(item) and self._may_submit(item):
                 self._obtain(item)
-        room = self._batch.plan.max_in_flight - sum(entry.is_in_flight or entry.is_in_doubt for _, entry in entries)
+        room = self._batch.settings.max_in_flight - sum(entry.is_in_flight or entry.is_in_doubt for _, entry in entries)
         for item, entry in entries:
             if room <= 0 or self._batch.is_stopped:
                 return
@@ -77,7 +77,7 @@ class Submitting:
         moments = []
         for item, entry in self._batch:
             if entry.is_in_doubt or (entry.is_open and has_room and not self._has_doubted_twin(item)):
-                reasons = [entry.again_at or soonest, *(pause.until for pause in self._pauses_of(item))]
+                reasons = [entry.again_at or soonest, *(backoff.until for backoff in self._pauses_of(item))]
                 moments.append(max(soonest, *reasons))
         return min(moments, default=None)
 
@@ -86,7 +86,7 @@ class Submitting:
         return not self._batch.is_stopped and any(entry.is_open for _, entry in self._batch)
 
     def hear(self, models: set[str]) -> None:
-        """Take note that tasks of some models have ended: a queue that was full has places again."""
+        """Take note that tasks of some models have ended: a queue that was full has room again."""
         for model in models & self._pauses.keys():
             self._pauses[model].until = min(self._pauses[model].until, utc_now())
 
@@ -97,7 +97,7 @@ class Submitting:
         self._next_at = time.monotonic() + 1.0 / self._hook.account.submits_per_second
         batch = self._batch
         try:
-            obtained = self._submitter(item).obtain()
+            obtained = self._attempt(item).obtain()
         except LedgerError:
             raise
         except (WanQuotaError, WanTransportError) as error:
@@ -128,32 +128,34 @@ class Submitting:
         again_at = utc_now() + timedelta(seconds=come_back.seconds)
         self._batch.change(item, again_at=again_at, looking_since=since)
 
-    def _submitter(self, item: Item) -> Submitter:
-        batch, plan = self._batch, self._batch.plan
-        return Submitter(
-            client=self._hook.get_conn(),
-            ledger=batch.book.ledger(item.key),
-            policies=Policies(on_unknown_submission=plan.on_unknown_submission),
-            request=item.request,
-            account_name=plan.wan_conn_id,
-            give_up=plan.timeout,
+    def _attempt(self, item: Item) -> Attempt:
+        batch, settings = self._batch, self._batch.settings
+        return Attempt(
+            call=PaidCall(
+                client=self._hook.get_conn(),
+                ledger=batch.ledger.of_item(item.key),
+                request=item.request,
+                account_name=settings.wan_conn_id,
+                patience=SUBMIT_PATIENCE,
+                asks_first=self._is_shaken,
+                log=batch.log,
+            ),
+            policies=Policies(on_unknown_submission=settings.on_unknown_submission),
+            give_up=settings.timeout,
             since=batch.entry(item).looking_since or utc_now(),
-            patience=SUBMIT_PATIENCE,
             timing=TIMING,
-            others=batch.book.task_ids,
+            others=batch.ledger.task_ids,
             known=self._known,
-            asks_first=self._is_shaken,
-            log=batch.log,
         )
 
     # -- what is in the way ---------------------------------------------------------------------------
 
     @property
-    def _pauses(self) -> dict[str, Pause]:
-        return self._batch.book.head.pauses
+    def _pauses(self) -> dict[str, Backoff]:
+        return self._batch.ledger.head.pauses
 
-    def _pauses_of(self, item: Item) -> list[Pause]:
-        return [pause for model in (item.model, EVERYTHING) if (pause := self._pauses.get(model))]
+    def _pauses_of(self, item: Item) -> list[Backoff]:
+        return [backoff for model in (item.model, EVERYTHING) if (backoff := self._pauses.get(model))]
 
     def _pause(self, item: Item, error: WanError) -> None:
         """Leave a vendor that is throttled alone, longer each time: a full queue takes a while to run dry.
@@ -165,10 +167,10 @@ class Submitting:
         seconds = min(LONGEST_PAUSE, 2 * last.seconds) if last else PAUSE_SECONDS
         until = now + timedelta(seconds=max(seconds, error.retry_after or 0.0))
         since = last.since if last else now
-        self._pauses[model] = Pause(until=until, seconds=seconds, since=since)
-        self._batch.book.keep_head()
+        self._pauses[model] = Backoff(until=until, seconds=seconds, since=since)
+        self._batch.ledger.keep_head()
         self._batch.log.info("Submitting%s pauses: %s", "" if model == EVERYTHING else f" to {model}", error)
-        if now - since > self._batch.plan.timeout:
+        if now - since > self._batch.settings.timeout:
             why = f"nothing could be submitted since {since:%H:%M} UTC: {error}"
             self._batch.stop(Stop(message=why, retryable=True))
 
@@ -176,13 +178,13 @@ class Submitting:
         """Take note of a success: once a round, so that a queue that keeps filling up is not tried all the time."""
         for model in {item.model, EVERYTHING} & self._pauses.keys() - self._eased:
             self._eased.add(model)
-            pause, now = self._pauses.pop(model), utc_now()
-            if pause.seconds / 2 >= PAUSE_SECONDS:
-                self._pauses[model] = Pause(until=now, seconds=pause.seconds / 2, since=now)
+            backoff, now = self._pauses.pop(model), utc_now()
+            if backoff.seconds / 2 >= PAUSE_SECONDS:
+                self._pauses[model] = Backoff(until=now, seconds=backoff.seconds / 2, since=now)
 
     def _may_submit(self, item: Item) -> bool:
         now = utc_now()
-        return not self._batch.is_stopped and all(pause.until <= now for pause in self._pauses_of(item))
+        return not self._batch.is_stopped and all(backoff.until <= now for backoff in self._pauses_of(item))
 
     def _is_due(self, item: Item) -> bool:
         again_at = self._batch.entry(item).again_at

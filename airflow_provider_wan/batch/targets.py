@@ -16,8 +16,8 @@ from airflow_provider_wan.batch.items import Item
 from airflow_provider_wan.client.errors import Violation, WanError
 
 if TYPE_CHECKING:
-    from airflow_provider_wan.batch.ledger import Book
-    from airflow_provider_wan.batch.records import Entry
+    from airflow_provider_wan.batch.ledger import BatchLedger
+    from airflow_provider_wan.batch.records import ItemRecord
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ ASIDE = ".moving"
 CHUNK = 4 * 1024 * 1024
 
 
-class Places:
+class Targets:
     """Says where videos go.
 
     :param pattern: the operator's ``store_to``: a folder, or a pattern.
@@ -72,54 +72,54 @@ class Places:
 class Holders:
     """Knows which entry's video lies where, so that one that is overwritten is not taken for stored any more."""
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
-        self._keys = {entry.stored["uri"]: key for key, entry in book if entry.stored}
+    def __init__(self, ledger: BatchLedger) -> None:
+        self._ledger = ledger
+        self._keys = {entry.stored["uri"]: key for key, entry in ledger if entry.stored}
 
     def take(self, key: str, stored: dict[str, Any] | None) -> None:
         """Note where the video of ``key`` lies now."""
-        self._book.put(key, self._book.get(key).model_copy(update={"stored": stored}))
+        self._ledger.put(key, self._ledger.get(key).model_copy(update={"stored": stored}))
         if stored is None:
             return
         former = self._keys.get(stored["uri"])
         self._keys[stored["uri"]] = key
         if former is not None and former != key:
-            entry = self._book.get(former)
+            entry = self._ledger.get(former)
             if entry.stored and entry.stored["uri"] == stored["uri"]:
-                self._book.put(former, entry.model_copy(update={"stored": None}))
+                self._ledger.put(former, entry.model_copy(update={"stored": None}))
 
 
-def follow(items: Iterable[Item], book: Book, places: Places) -> None:
+def follow(items: Iterable[Item], ledger: BatchLedger, targets: Targets) -> None:
     """Bring stored videos to where their rows want them now, before anything else is stored.
 
-    Every step leaves a book that is true: first all are copied to places that nobody else takes, then moved in.
+    Every step leaves a ledger that is true: first all are copied to targets that nobody else takes, then moved in.
 
-    :raises LedgerError: when the book could not be written.
+    :raises LedgerError: when the ledger could not be written.
     :raises WanError: when the storage did not do it; nothing was submitted.
     """
-    moves = [(item, target) for item in items if (target := _new_place(item, book, places))]
+    moves = [(item, target) for item in items if (target := _new_place(item, ledger, targets))]
     if not moves:
         return
     log.info("%d stored videos follow their rows to new places", len(moves))
-    holders = Holders(book)
+    holders = Holders(ledger)
     for item, target in moves:
-        aside = f"{target}.{book.get(item.key).task_id}{ASIDE}"
-        holders.take(item.key, _carried(item, book.get(item.key), aside, is_aside=True))
-    book.flush()
+        aside = f"{target}.{ledger.get(item.key).task_id}{ASIDE}"
+        holders.take(item.key, _carried(item, ledger.get(item.key), aside, is_aside=True))
+    ledger.flush()
     for item, target in moves:
-        holders.take(item.key, _carried(item, book.get(item.key), target, is_aside=False))
-    book.flush()
+        holders.take(item.key, _carried(item, ledger.get(item.key), target, is_aside=False))
+    ledger.flush()
 
 
-def _new_place(item: Item, book: Book, places: Places) -> str | None:
-    entry = book.get(item.key)
-    if not entry.stored or not entry.task_id or not places.is_wanted(item):
+def _new_place(item: Item, ledger: BatchLedger, targets: Targets) -> str | None:
+    entry = ledger.get(item.key)
+    if not entry.stored or not entry.task_id or not targets.is_wanted(item):
         return None
-    target = places.of(item, entry.task_id)
+    target = targets.of(item, entry.task_id)
     return target if entry.stored["uri"] != target else None
 
 
-def _carried(item: Item, entry: Entry, target: str, *, is_aside: bool) -> dict[str, Any] | None:
+def _carried(item: Item, entry: ItemRecord, target: str, *, is_aside: bool) -> dict[str, Any] | None:
     """Bring one video to ``target``; ``None`` when it is no more where it was stored, so that it is landed again."""
     from airflow_provider_wan.delivery.landing import is_stored
 

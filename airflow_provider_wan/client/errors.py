@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 EXCERPT_LIMIT = 300
-_QUERY = re.compile(r"(\w{2,10}://[^\s'\"?]*)\?[^\s'\"]*")
-
-
-def shorten(value: object, limit: int = 120) -> str:
-    """Return ``repr(value)`` for a log: cut to ``limit`` characters, and without the signatures of URLs."""
-    text = _QUERY.sub(r"\1?…", repr(value))
-    return text if len(text) <= limit else f"{text[: limit - 1]}…({len(text)} characters)"
 
 
 @dataclass(frozen=True)

@@ -2,49 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
-
-from pydantic import SecretStr
 
 from airflow_provider_wan.client.errors import EXCERPT_LIMIT, WanResponseError
-
-
-@dataclass(frozen=True)
-class Account:
-    """Where to send and who pays; its repr never shows the key.
-
-    :param base_url: origin (and path prefix) of the vendor's API, without a trailing slash.
-    :param queries_per_second: budget of status and list queries for the whole account.
-    :param submits_per_second: budget of submissions for the whole account.
-    :param timeout: seconds for one HTTP exchange.
-    """
-
-    vendor: str
-    base_url: str
-    api_key: SecretStr
-    region: str | None = None
-    workspace_id: str | None = None
-    auth_header: str | None = None
-    queries_per_second: float = 10.0
-    submits_per_second: float = 2.0
-    timeout: float = 30.0
-
-    @property
-    def key_fingerprint(self) -> str:
-        """A short digest that tells keys apart without telling them."""
-        return hashlib.sha256(self.api_key.get_secret_value().encode()).hexdigest()[:12]
-
-    @property
-    def identity(self) -> tuple[str, str, str]:
-        """Vendor, host and key fingerprint: what shares one poller."""
-        return (self.vendor, self.base_url, self.key_fingerprint)
 
 
 @dataclass(frozen=True)
@@ -161,19 +126,6 @@ def request_id_in(headers: Mapping[str, str], body: bytes) -> str | None:
     """Find the vendor's id of an exchange in its headers, or in a body that may have been broken off."""
     found = _REQUEST_ID.search(body)
     return headers.get("x-request-id") or (found[1].decode("ascii", "replace") if found else None)
-
-
-def public_url(url: str) -> str:
-    """Return ``url`` fit for a log: no query string, no fragment, no user info, no inline data."""
-    if url.startswith("data:"):
-        return f"{url.split(',', 1)[0][:60]},…({len(url)} characters)"
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "(not a URL)"
-    return f"{parts.scheme}://{host}{port}{parts.path}" + ("?…" if parts.query else "")
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
-from airflow_provider_wan.client.signatures import unsigned
+from airflow_provider_wan.client.errors import Violation, WanRequestError
 from airflow_provider_wan.client.tasks import Mode
+from airflow_provider_wan.client.urls import shorten, unsigned
 
 
 def _no_bool(value: Any) -> Any:
@@ -214,11 +214,6 @@ _MEDIA_FIELDS = (
     "document",
     "link",
 )
-
-
-def inline_media(request: VideoRequest) -> bool:
-    """Whether the request carries media inside itself (data URLs), which must never be recorded."""
-    return any(url.startswith("data:") for _, url in media_urls(request))
 
 
 def media_urls(request: VideoRequest) -> list[tuple[str, str]]:

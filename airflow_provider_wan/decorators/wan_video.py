@@ -13,9 +13,10 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
-from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
+from airflow_provider_wan.client.errors import Violation, WanRequestError
 from airflow_provider_wan.client.requests import VideoRequest, build_request
 from airflow_provider_wan.client.tasks import Mode
+from airflow_provider_wan.client.urls import shorten
 from airflow_provider_wan.operators.base import WanVideoOperator
 
 REQUEST_KEY = "wan_request"

@@ -15,11 +15,12 @@ from typing import Any
 import httpx
 from airflow.sdk import ObjectStoragePath
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanError, WanResponseError, WanTransportError
-from airflow_provider_wan.client.exchange import Account, public_url
 from airflow_provider_wan.client.tasks import VideoTask, utc_now
 from airflow_provider_wan.client.transport.client import USER_AGENT, tls_context
 from airflow_provider_wan.client.transport.flows import back_off
+from airflow_provider_wan.client.urls import public_url
 from airflow_provider_wan.client.vendors import vendor_of
 
 log = logging.getLogger(__name__)

@@ -1,11 +1,14 @@
-"""Never pay twice: what an attempt does with the record of an earlier submission."""
+"""Never pay twice: what an attempt does with the record of an earlier submission.
+
+One direction: an attempt reads the record, then adopts, searches or sends; ``paid_call`` only answers it.
+"""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 from airflow_provider_wan.client.errors import (
     WanAuthError,
@@ -22,28 +25,66 @@ from airflow_provider_wan.client.recovery.search import Clue, Sought, Timing
 from airflow_provider_wan.client.recovery.traits import model_sent, tells_all, traits_asked
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
-from airflow_provider_wan.durable.ledger import STATE_KEY, Ledger, LedgerError, Record, StateStore
+from airflow_provider_wan.durable.ledger import LedgerError, Record
 from airflow_provider_wan.durable.lookup import Found, Knowledge, confirm, search
-from airflow_provider_wan.durable.paid_call import ComeBack, Obtained, Policies, Submission, named
-
-log = logging.getLogger(__name__)
-
-KEY_LIFETIME = timedelta(hours=24)
-"""How long an idempotency key is trusted; the vendor does not say, its tasks live 24 h."""
-
-TASK_LIFETIME = timedelta(hours=24)
-LIST_LIFETIME = TASK_LIFETIME - timedelta(minutes=15)
-"""How old a submission may be to be surely still in the list, whatever the clocks."""
+from airflow_provider_wan.durable.paid_call import Lost, Obtained, PaidCall, named
 
 MOST_LOSSES = 5
 """Lost submissions in a row after which an attempt leaves it to Airflow's retries."""
 
-TOO_YOUNG_TO_VANISH = timedelta(minutes=10)
+
+@dataclass(frozen=True)
+class Policies:
+    """What the author wants done in the doubtful cases."""
+
+    regenerate: bool = False
+    on_changed_request: Literal["resubmit", "fail"] = "resubmit"
+    on_unknown_submission: Literal["resubmit", "fail"] = "fail"
+
+
+@dataclass(frozen=True)
+class ComeBack:
+    """Nothing can be decided yet; ask again in some seconds, or with the clue of a search.
+
+    :param sought: what has to be looked for first, where the caller can have that done elsewhere.
+    """
+
+    seconds: float
+    why: str
+    sought: Sought | None = None
 
 
 @dataclass
-class Submitter(Submission):
-    """Obtains the task of one request: adopts what an earlier attempt submitted, submits otherwise."""
+class Attempt:
+    """Obtains the task of one request: adopts what an earlier attempt submitted, submits otherwise.
+
+    :param is_alive: whether a result URL can still be downloaded.
+    :param is_stored: whether a landed video is still in its place.
+    :param give_up: how long, from ``since``, a recovery may go on looking before the policy decides.
+    :param since: when this attempt began to look; the moment of the intent when not given.
+    :param timing: how far the vendor's task list is trusted.
+    :param others: ids of tasks that are known to belong to other requests.
+    :param can_search_elsewhere: the caller can have the task list searched (by a trigger) and come back with a clue.
+    :param clue: what such a search came to; good for one attempt.
+    :param known: what searches before came to know of the account's tasks.
+    """
+
+    call: PaidCall
+    policies: Policies = field(default_factory=Policies)
+    is_alive: Callable[[VideoTask], bool] = lambda task: task.video_url is not None
+    is_stored: Callable[[dict[str, Any]], bool] = lambda stored: False
+    give_up: timedelta = timedelta(hours=6)
+    since: datetime | None = None
+    timing: Timing = field(default_factory=Timing)
+    others: Collection[str] = ()
+    can_search_elsewhere: bool = False
+    clue: Clue | None = None
+    known: Knowledge = field(default_factory=Knowledge)
+
+    def __post_init__(self) -> None:
+        call = self.call
+        self.client, self.ledger, self.request = call.client, call.ledger, call.request
+        self.times, self.log = call.times, call.log
 
     def obtain(self) -> Obtained | ComeBack:
         """Return the task to wait for.
@@ -55,14 +96,22 @@ class Submitter(Submission):
         record = self.ledger.read()
         if record is None:
             return self._submit(None)
-        if self.policies.regenerate and record.series != self.series:
+        if self.policies.regenerate and record.series != self.call.series:
             self.log.info("regenerate is set: %s is left behind, a new one is submitted and paid", named(record))
-            return self._submit(self._abandon(record))
-        if record.fingerprint != self.fingerprint:
+            return self._submit(self.call.abandon(record))
+        if record.fingerprint != self.call.fingerprint:
             return self._changed(record)
         if record.handle is None:
             return self._recover(record)
         return self._adopt(record, record.handle)
+
+    def resubmit(self) -> Obtained | ComeBack:
+        """Submit anew, whatever is recorded (an adopted task came back cancelled)."""
+        return self._submit(self.ledger.read())
+
+    def _submit(self, previous: Record | None, losses: int = 0) -> Obtained | ComeBack:
+        sent = self.call.send(previous, losses)
+        return self._recover(sent.record, sent.error) if isinstance(sent, Lost) else sent
 
     # -- a record from before -------------------------------------------------------------------------
 
@@ -74,7 +123,7 @@ class Submitter(Submission):
                 task_id=record.handle.task_id if record.handle else None,
             )
         self.log.info("The request has changed since %s: a new one is submitted and paid", named(record))
-        return self._submit(self._abandon(record))
+        return self._submit(self.call.abandon(record))
 
     def _adopt(self, record: Record, handle: TaskHandle) -> Obtained | ComeBack:
         if record.stored and self._is_in_store(record.stored):
@@ -139,14 +188,14 @@ class Submitter(Submission):
 
     def _vanished(self, record: Record, handle: TaskHandle) -> Obtained | ComeBack:
         age = utc_now() - handle.submitted_at
-        if age >= TASK_LIFETIME:
+        if age >= self.times.task_lifetime:
             self.log.warning(
                 "Task %s is older than 24 h: its result is gone and was not stored, so it is made and paid anew "
                 "(set store_to to keep videos)",
                 handle.task_id,
             )
             return self._submit(record)
-        if age < TOO_YOUNG_TO_VANISH and not self.client.vendor.list_tells_time:
+        if age < self.times.too_young_to_vanish and not self.client.vendor.list_tells_time:
             # The gateways may not know a task yet that they have just made; the wait bears that for a while.
             return self._wait_for(record, handle, None)
         return self._by_policy(
@@ -160,11 +209,11 @@ class Submitter(Submission):
 
     def _recover(self, record: Record, lost: WanSubmissionUnknown | None = None) -> Obtained | ComeBack:
         vendor, age = self.client.vendor, utc_now() - record.intent_at
-        if vendor.has_idempotency_key and age < KEY_LIFETIME:
+        if vendor.has_idempotency_key and age < self.times.key_lifetime:
             if lost is not None and self._may_come_back(record, self.timing.look_again):
                 return ComeBack(self.timing.look_again, "The same idempotency key is sent again in a while")
             return self._repeat(record)
-        if vendor.list_tells_time and age < LIST_LIFETIME:
+        if vendor.list_tells_time and age < self.times.list_lifetime:
             return self._search(record)
         if vendor.has_idempotency_key or vendor.list_tells_time:
             means = "which is too long ago to be looked up"
@@ -181,7 +230,7 @@ class Submitter(Submission):
         """Send a lost submission again with its key: the vendor answers with the task that it made, if it did."""
         self.log.info("The answer to a submission was lost: the same idempotency key is sent again")
         try:
-            handle = self.client.submit(self.request, record.idempotency_key, self.patience)
+            handle = self.client.submit(self.request, record.idempotency_key, self.call.patience)
         except (WanQuotaError, WanAuthError, WanBillingError):
             # It says nothing of the lost sending: that stays recorded.
             raise
@@ -201,7 +250,7 @@ class Submitter(Submission):
                 request_id=error.request_id,
                 retryable=True,
             ) from error
-        return self._made(record, handle)
+        return self.call.made(record, handle)
 
     def _search(self, record: Record) -> Obtained | ComeBack:
         sought = self._sought(record)
@@ -287,19 +336,3 @@ class Submitter(Submission):
 
 def _ended(task: VideoTask) -> str:
     return f"{task.status} with {task.error_code}" if task.error_code else str(task.status)
-
-
-__all__ = [
-    "STATE_KEY",
-    "Clue",
-    "ComeBack",
-    "Knowledge",
-    "Ledger",
-    "LedgerError",
-    "Obtained",
-    "Policies",
-    "Record",
-    "StateStore",
-    "Submitter",
-    "Timing",
-]

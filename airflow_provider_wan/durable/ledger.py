@@ -14,14 +14,13 @@ from pydantic import BaseModel, ValidationError
 
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.tasks import TaskHandle
+from airflow_provider_wan.durable.times import TIMES, Times
 
 log = logging.getLogger(__name__)
 
 STATE_KEY = "wan_submission"
 FORMER_KEPT = 20
 KEEP_TRIES = 3
-KEEP_PAUSE = 0.5
-"""Seconds between the tries to record what has already happened."""
 
 
 class StateStore(Protocol):
@@ -91,6 +90,8 @@ class Ledger:
     :param carried: what the ledger of the process before returned, where there is no store.
     """
 
+    times: Times = TIMES
+
     def __init__(self, store: StateStore | None, key: str = STATE_KEY, carried: dict[str, Any] | None = None) -> None:
         self._store = store
         self._key = key
@@ -146,7 +147,7 @@ class Ledger:
         """
         for attempt in range(KEEP_TRIES):
             if attempt:
-                time.sleep(KEEP_PAUSE)
+                time.sleep(self.times.keep_pause)
             try:
                 self.write(record)
             except LedgerError as error:

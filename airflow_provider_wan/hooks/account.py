@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
-from airflow_provider_wan.client.exchange import Account
+from airflow_provider_wan.client.account import Account
+from airflow_provider_wan.client.errors import Violation, WanRequestError
+from airflow_provider_wan.client.urls import shorten
 from airflow_provider_wan.client.vendors import DEFAULT_VENDOR, VENDOR_NAMES, vendor_of
 from airflow_provider_wan.client.vendors.base import Vendor
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import Violation, WanError, WanRequestError
-from airflow_provider_wan.client.exchange import Account
 from airflow_provider_wan.client.polling.poller import Poller, shared_poller
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, Watch
 from airflow_provider_wan.client.recovery.search import Clue, Sought
@@ -29,7 +29,7 @@ from airflow_provider_wan.hooks.account import account_of
 from airflow_provider_wan.hooks.looking_up import looked_up
 
 if TYPE_CHECKING:
-    from airflow_provider_wan.client.polling.window import Waited
+    from airflow_provider_wan.client.polling.window import WindowItem
 
 UPLOAD_LIMIT = 100 * 1024 * 1024
 DEFAULT_TIMEOUT = timedelta(hours=6)
@@ -255,7 +255,7 @@ class WanHook(BaseHook):
 
     async def await_some(
         self,
-        window: list[Waited],
+        window: list[WindowItem],
         poll_interval: float,
         enough: int,
         wake_at: datetime | None = None,
@@ -288,7 +288,7 @@ class WanHook(BaseHook):
 
     def error_of(self, ending: Ending) -> WanError:
         """Return the error that an ending without a video means."""
-        from airflow_provider_wan.client.polling.endings import error_of
+        from airflow_provider_wan.client.polling.watch import error_of
 
         return error_of(ending)
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
+from airflow_provider_wan.client.errors import Violation, WanRequestError
+from airflow_provider_wan.client.urls import shorten
 
 if TYPE_CHECKING:
-    from airflow_provider_wan.batch.run import BatchExecution
+    from airflow_provider_wan.batch.run import BatchRun
 
 
 class WanVideoBatchOperator(BaseOperator):
@@ -92,7 +93,7 @@ class WanVideoBatchOperator(BaseOperator):
         self.on_unknown_submission = on_unknown_submission
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
-        self._running: BatchExecution | None = None
+        self._running: BatchRun | None = None
         self._check()
 
     def _check(self) -> None:
@@ -110,10 +111,10 @@ class WanVideoBatchOperator(BaseOperator):
         if wrong:
             raise WanRequestError(violations=wrong)
 
-    def _begun(self, context: Any) -> BatchExecution:
-        from airflow_provider_wan.batch.run import BatchExecution
+    def _begun(self, context: Any) -> BatchRun:
+        from airflow_provider_wan.batch.run import BatchRun
 
-        self._running = BatchExecution(self, context)
+        self._running = BatchRun(self, context)
         return self._running
 
     def execute(self, context: Any) -> Any:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
+from airflow_provider_wan.client.errors import Violation, WanRequestError
 from airflow_provider_wan.client.tasks import TaskHandle
+from airflow_provider_wan.client.urls import shorten
 
 
 def read_handle(value: Any) -> TaskHandle:

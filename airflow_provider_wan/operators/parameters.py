@@ -8,10 +8,11 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
+from airflow_provider_wan.client.errors import Violation, WanRequestError
 from airflow_provider_wan.client.requests import build_request
 from airflow_provider_wan.client.rules.request import violations_of
 from airflow_provider_wan.client.tasks import Mode
+from airflow_provider_wan.client.urls import shorten
 
 WAN_2_7 = "wan2.7"
 POLICIES = {"on_changed_request": ("resubmit", "fail"), "on_unknown_submission": ("fail", "resubmit")}

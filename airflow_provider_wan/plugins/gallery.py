@@ -22,6 +22,9 @@ OPERATORS = (
     "_WanVideoDecoratedOperator",
 )
 
+OWN_FIELDS = ("prompt_extend", "manifest_path", "handle")
+"""Template fields that tell our operators, and classes derived from them, from others."""
+
 
 def _view(destination: str, route: str, query: str, **more: Any) -> dict[str, Any]:
     return {
@@ -36,12 +39,12 @@ def _view(destination: str, route: str, query: str, **more: Any) -> dict[str, An
 
 
 VIEWS = (
-    # Airflow 3.4 shows this tab on these operators only; older versions ignore the key, and show it on all.
+    # Airflow 3.4 shows this tab on tasks with one of these fields; older versions ignore the key, and show it on all.
     _view(
         "task_instance",
         "task",
         "?dag={DAG_ID}&run={RUN_ID}&task={TASK_ID}&index={MAP_INDEX}&tab=1",
-        applies_to={"operator_names": list(OPERATORS)},
+        applies_to={"task.template_fields": list(OWN_FIELDS)},
     ),
     _view("dag_run", "run", "?dag={DAG_ID}&run={RUN_ID}&tab=1"),
     _view("dag", "dag", "?dag={DAG_ID}&tab=1"),

@@ -34,12 +34,17 @@ def parser() -> argparse.ArgumentParser:
     add("--page-size-max", type=int, metavar="N", help="largest page of a task list (100)")
     add("--render", choices=("full", "small"), help="small: one tiny video per length, for load tests (full)")
     add("--api-key", action="append", dest="api_keys", metavar="K", help="accept this key only; may be repeated")
-    add(
-        "--late-validation",
-        action="store_true",
-        help="take invalid DashScope bodies and fail the task, as the real one",
+    late = line.add_mutually_exclusive_group()
+    late.add_argument(
+        "--late-validation", action="store_true", help="take invalid DashScope bodies and fail the task (default)"
     )
-    add("--strict-fields", action="store_true", help="refuse fields that no vendor documents instead of ignoring them")
+    late.add_argument(
+        "--immediate-validation",
+        action="store_false",
+        dest="late_validation",
+        help="refuse invalid DashScope bodies at once, naming the field",
+    )
+    add("--strict-fields", action="store_true", help="refuse fields that are not documented where they stand")
     add("--seed", type=int, metavar="N", help="seed of all draws (0)")
     add("--drop-answer-rate", type=float, metavar="P", help="share of submissions whose answer is lost (0)")
     add("--task-failure-rate", type=float, metavar="P", help="share of tasks that fail (0)")

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import uvicorn
 
 from airflow_provider_wan.sandbox.app import SandboxApp
-from airflow_provider_wan.sandbox.clock import Clock
-from airflow_provider_wan.sandbox.control import apply
+from airflow_provider_wan.sandbox.front.control import apply
 from airflow_provider_wan.sandbox.settings import Settings
+from airflow_provider_wan.sandbox.world.clock import Clock
 
 T = TypeVar("T")
 HOST = "127.0.0.1"
@@ -84,7 +84,7 @@ class Sandbox:
         if self._socket is not None:
             self._socket.close()
         self.app.renderer.close()
-        # The books can still be read; webhooks, which need the loop, are over.
+        # The ledger can still be read; webhooks, which need the loop, are over.
         self.app.world.on_change = lambda task: None
         self._server = self._thread = self._socket = self._loop = None
 
@@ -111,7 +111,7 @@ class Sandbox:
     # Looking in, from any thread ---------------------------------------------------------------------------
 
     def ledger(self) -> dict[str, Any]:
-        """Return the books, as ``GET /sandbox/ledger`` does."""
+        """Return the ledger, as ``GET /sandbox/ledger`` does."""
         return self._call(self.app.world.report)
 
     def tasks(self) -> list[dict[str, Any]]:
@@ -170,7 +170,7 @@ class Sandbox:
             self._socket.close()
             self._socket = None
             raise
-        self.app.desk.on_request = lambda vendor, call, outcome: self._pulse()
+        self.app.gateway.on_request = lambda vendor, kind, outcome: self._pulse()
         config = uvicorn.Config(
             self.app.asgi(),
             log_level="warning",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_serializer, field_validator
 
-Call = Literal["submit", "query", "list", "cancel", "download", "upload", "models"]
+CallKind = Literal["submit", "query", "list", "cancel", "download", "upload", "models"]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
 
@@ -36,7 +36,7 @@ class FailNext(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    call: Call
+    call: CallKind
     status: int = Field(ge=200, le=599)
     times: int = Field(default=1, ge=0)
     vendor: str | None = None
@@ -58,6 +58,7 @@ class Settings(BaseModel):
     queue_limit: int = Field(default=500, ge=0)
     expire_after: Seconds = 86_400.0
     input_video_seconds: Seconds = 5.0
+    billing_region: Literal["cn-beijing", "ap-southeast-1"] = "ap-southeast-1"
     seed: int = 0
 
     # What the API allows
@@ -66,7 +67,8 @@ class Settings(BaseModel):
     answer_delay: Seconds = 0.0
     page_size_max: int = Field(default=100, ge=1)
     utc_offset_hours: float = 8.0
-    late_validation: bool = False
+    late_validation: bool = True
+    late_validation_seconds: Seconds = 0.1
     strict_fields: bool = False
     api_keys: list[str] = Field(default_factory=list)
 
@@ -74,17 +76,23 @@ class Settings(BaseModel):
     render: Literal["full", "small"] = "full"
     powertokens_url: Literal["content", "file"] = "content"
     powertokens_content: Literal["redirect", "stream"] = "redirect"
+    powertokens_words: Literal["openai", "new-api"] = "openai"
     freepik_failure_reason: bool = True
+    freepik_generated: Literal["strings", "objects"] = "strings"
+    v1_videos: Literal["powertokens", "openai"] = "powertokens"
+    openai_key: Literal["required", "optional"] = "required"
+    openai_content: Literal["redirect", "stream"] = "stream"
+    openai_bodies: Literal["both", "multipart", "json"] = "both"
     webhook_secret: str = "sandbox-webhook-secret"  # noqa: S105 - documented value of a local test server
 
     # Faults
     drop_answer_rate: Rate = 0.0
     drop_next_answers: int = Field(default=0, ge=0)
     drop_before_rate: Rate = 0.0
-    error_rates: dict[Call, dict[int, Rate]] = Field(default_factory=dict)
+    error_rates: dict[CallKind, dict[int, Rate]] = Field(default_factory=dict)
     error_after_create_rate: Rate = 0.0
     fail_next: list[FailNext] = Field(default_factory=list)
-    malformed_rate: dict[Call, Rate] = Field(default_factory=dict)
+    malformed_rate: dict[CallKind, Rate] = Field(default_factory=dict)
     task_failure_rate: Rate = 0.0
     task_failure_code: str = "InternalError"
     outage: Seconds = 0.0

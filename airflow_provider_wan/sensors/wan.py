@@ -108,8 +108,7 @@ class WanTaskSensor(BaseSensorOperator):
         return None if ending is None else self._end(context, ending)
 
     def _end(self, context: Any, ending: Any) -> Any:
-        from airflow_provider_wan.client.polling.endings import error_of
-        from airflow_provider_wan.client.polling.watch import EndingStatus
+        from airflow_provider_wan.client.polling.watch import EndingStatus, error_of
         from airflow_provider_wan.client.tasks import result_of
         from airflow_provider_wan.worker.failing import fail
 

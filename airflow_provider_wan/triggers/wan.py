@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_wan.batch.cancelling import cancel_all, cancel_overdue
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
-from airflow_provider_wan.client.polling.window import LINGER_SECONDS, Waited
+from airflow_provider_wan.client.polling.window import LINGER_SECONDS, WindowItem
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
@@ -156,7 +156,7 @@ def told(hook: WanHook, handle: TaskHandle, is_cancelled: bool) -> str:
 class WanBatchTrigger(TaskLogger, BaseTrigger):
     """Waits for a window of tasks and fires one event when enough of them have ended.
 
-    :param window: the tasks in the short form of :class:`airflow_provider_wan.client.polling.window.Waited`.
+    :param window: the tasks in the short form of :class:`airflow_provider_wan.client.polling.window.WindowItem`.
     :param enough: endings that are worth waking a worker for.
     :param poll_interval: seconds between two looks at a task.
     :param wake_at: ISO 8601 moment to fire at in any case.
@@ -210,7 +210,7 @@ class WanBatchTrigger(TaskLogger, BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Await the shared poller for all tasks and fire what ended."""
         hook = WanHook(self.wan_conn_id)
-        window = [Waited.of(item) for item in self.window]
+        window = [WindowItem.of(item) for item in self.window]
         wake_at = datetime.fromisoformat(self.wake_at) if self.wake_at else None
         endings = await hook.await_some(window, self.poll_interval, self.enough, wake_at, self.linger)
         if self.cancel_on_timeout:
@@ -231,7 +231,9 @@ class WanBatchTrigger(TaskLogger, BaseTrigger):
             f"Cancelling what is queued of {len(self.window)} tasks: {fate.story}. "
             "What comes of it is told here, or in the triggerer's log"
         )
-        cancelled, rest = await cancel_all(WanHook(self.wan_conn_id), [Waited.of(item).handle for item in self.window])
+        cancelled, rest = await cancel_all(
+            WanHook(self.wan_conn_id), [WindowItem.of(item).handle for item in self.window]
+        )
         await self._write(
             f"{cancelled} tasks were cancelled while queued (not billed); {rest} run on and may be billed; "
             "they stay recorded"

@@ -9,22 +9,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_wan.client.errors import WanError, WanQuotaError
-from airflow_provider_wan.client.polling.endings import error_of
-from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, result_of, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
-from airflow_provider_wan.client.vendors.checking import check
-from airflow_provider_wan.durable.attempt import (
+from airflow_provider_wan.durable import (
+    Attempt,
     Clue,
     ComeBack,
     Knowledge,
     Ledger,
     Obtained,
+    PaidCall,
     Policies,
     Record,
-    Submitter,
 )
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
@@ -68,7 +67,7 @@ class Execution:
             self._since = datetime.fromisoformat(event["since"])
             self._carried = event.get("record")
             self._clue = Clue.of(event["clue"]) if event.get("clue") else None
-        return self._begin(lambda: self._submitter().obtain())
+        return self._begin(lambda: self._attempt().obtain())
 
     def _begin(self, obtain: Callable[[], Obtained | ComeBack]) -> Any:
         while True:
@@ -86,7 +85,7 @@ class Execution:
             if isinstance(found, Obtained):
                 return self._go_on(found)
             self._pause(found, refusal)
-            obtain = self._submitter().obtain
+            obtain = self._attempt().obtain
 
     def resume(self, event: dict[str, Any]) -> Any:
         """Take the trigger's event; return the result."""
@@ -107,7 +106,7 @@ class Execution:
     @cached_property
     def _request(self) -> VideoRequest:
         request = self._operator.build_request(self._context)
-        checked = check(request, self._hook.vendor)
+        checked = self._hook.vendor.check(request)
         for warning in checked.warnings:
             self._log.warning("%s", warning)
         return request
@@ -123,29 +122,31 @@ class Execution:
             )
         return Ledger(store, carried=self._carried)
 
-    def _submitter(self) -> Submitter:
+    def _attempt(self) -> Attempt:
         operator, ti = self._operator, self._context["ti"]
         clue, self._clue = self._clue, None
-        return Submitter(
-            client=self._hook.get_conn(),
-            ledger=self._ledger,
+        return Attempt(
+            call=PaidCall(
+                client=self._hook.get_conn(),
+                ledger=self._ledger,
+                request=self._request,
+                account_name=operator.wan_conn_id,
+                series=str(getattr(ti, "max_tries", "")),
+                patience=Patience(throttled=SUBMIT_SECONDS_ON_WORKER),
+                log=self._log,
+            ),
             policies=Policies(
                 regenerate=truth("regenerate", operator.regenerate),
                 on_changed_request=operator.on_changed_request,
                 on_unknown_submission=operator.on_unknown_submission,
             ),
-            request=self._request,
-            account_name=operator.wan_conn_id,
-            series=str(getattr(ti, "max_tries", "")),
             is_alive=self._is_alive,
             is_stored=self._is_stored,
             give_up=self._timeout,
             since=self._since,
-            patience=Patience(throttled=SUBMIT_SECONDS_ON_WORKER),
             can_search_elsewhere=operator.deferrable,
             clue=clue,
             known=self._known,
-            log=self._log,
         )
 
     def _is_alive(self, task: VideoTask) -> bool:
@@ -267,7 +268,7 @@ class Execution:
                 "a new one is submitted",
                 ending.task.task_id,
             )
-            return self._begin(lambda: self._submitter().resubmit())
+            return self._begin(lambda: self._attempt().resubmit())
         return self._fail(error_of(ending), ending.task)
 
     def _fail(self, error: WanError, task: VideoTask | None = None) -> NoReturn:

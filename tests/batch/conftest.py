@@ -13,7 +13,7 @@ from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_wan.client.transport.flows import Patience
-from airflow_provider_wan.durable.attempt import Timing
+from airflow_provider_wan.durable import Ledger, Times, Timing
 from airflow_provider_wan.sandbox import Sandbox
 from tests.driving import KEY, VENDORS, Driven
 
@@ -70,7 +70,7 @@ def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_wan.client.polling.window.SETTLE_SECONDS", 0.05)
     monkeypatch.setattr("airflow_provider_wan.client.transport.flows.back_off", lambda *_: 0.01)
     monkeypatch.setattr("airflow_provider_wan.delivery.landing.back_off", lambda *_: 0.01)
-    monkeypatch.setattr("airflow_provider_wan.durable.ledger.KEEP_PAUSE", 0.0)
+    monkeypatch.setattr(Ledger, "times", Times(keep_pause=0.0))
 
 
 @pytest.fixture

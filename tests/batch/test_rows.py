@@ -12,7 +12,7 @@ from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_wan.batch.items import build_items
 from airflow_provider_wan.batch.rows import read_rows
-from airflow_provider_wan.batch.targets import Places
+from airflow_provider_wan.batch.targets import Targets
 from airflow_provider_wan.client.errors import WanRequestError
 from airflow_provider_wan.client.vendors import vendor_of
 
@@ -152,9 +152,9 @@ def test_two_videos_may_not_land_at_one_place(rounds: MakeRounds, tmp_path: Any)
 )
 def test_places(pattern: str | None, own: str | None, expected: str) -> None:
     (item,) = items_of([{"id": "shot 7", "prompt": "a", "store_to": own}])
-    assert Places(pattern).of(item, "t1") == expected
+    assert Targets(pattern).of(item, "t1") == expected
 
 
 def test_an_id_cannot_leave_its_folder() -> None:
     (item,) = items_of([{"id": "../../x", "prompt": "a"}])
-    assert Places("s3://b/v").of(item, "t1") == "s3://b/v/_.._x.mp4"
+    assert Targets("s3://b/v").of(item, "t1") == "s3://b/v/_.._x.mp4"

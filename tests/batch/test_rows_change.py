@@ -97,9 +97,9 @@ def test_a_video_that_was_overwritten_is_not_taken_for_stored(stored: Rounds, is
 
 
 def test_a_crash_while_videos_move_loses_none(stored: Rounds, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow_provider_wan.batch import targets as places
+    from airflow_provider_wan.batch import targets as targets
 
-    before, bring = contents(stored), places._bring
+    before, bring = contents(stored), targets._bring
     steps = 0
 
     def dies(*given: Any, **named: Any) -> None:
@@ -109,7 +109,7 @@ def test_a_crash_while_videos_move_loses_none(stored: Rounds, monkeypatch: pytes
             raise KeyboardInterrupt
         bring(*given, **named)
 
-    monkeypatch.setattr(places, "_bring", dies)
+    monkeypatch.setattr(targets, "_bring", dies)
     rows = stored.rows
     for limit in range(1, 7):
         steps = 0

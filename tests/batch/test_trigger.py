@@ -65,9 +65,9 @@ class Poller:
         return Ending(EndingStatus.SUCCESS, VideoTask(task_id=handle.task_id, vendor="dashscope"))
 
 
-def window(count: int) -> list[waiting.Waited]:
+def window(count: int) -> list[waiting.WindowItem]:
     return [
-        waiting.Waited(
+        waiting.WindowItem(
             f"k{number}",
             TaskHandle(
                 vendor="dashscope", task_id=str(number), mode=Mode.TEXT_TO_VIDEO, model="m", submitted_at=utc_now()
@@ -103,4 +103,4 @@ async def test_a_bug_in_one_wait_is_not_waited_out() -> None:
 
 def test_the_window_travels_in_a_short_form() -> None:
     for item in window(2):
-        assert waiting.Waited.of(item.to_list()) == item
+        assert waiting.WindowItem.of(item.to_list()) == item

@@ -24,7 +24,7 @@ import airflow_provider_wan.client.transport.flows
 import airflow_provider_wan.delivery.landing
 import airflow_provider_wan.durable.ledger
 import airflow_provider_wan.triggers.wan
-from airflow_provider_wan.durable.attempt import Timing
+from airflow_provider_wan.durable import Timing
 from airflow_provider_wan.operators.batch import WanVideoBatchOperator
 from tests.driving import Driven, Instance
 

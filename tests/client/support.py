@@ -10,13 +10,14 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import Violation, WanRequestError
-from airflow_provider_wan.client.exchange import Account, Answer, Broken, Call, Pause
+from airflow_provider_wan.client.exchange import Answer, Broken, Call, Pause
 from airflow_provider_wan.client.requests import VideoRequest, build_request
 from airflow_provider_wan.client.tasks import Mode, TaskHandle
 from airflow_provider_wan.client.transport.flows import Flow, Flows, Patience
 from airflow_provider_wan.client.vendors import vendor_of
-from airflow_provider_wan.client.vendors.checking import Checked, check
+from airflow_provider_wan.client.vendors.base import Checked
 
 KEY = "sk-test-5f1d0c77e1f94c0a"
 T2V, I2V, R2V, EDIT = Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO, Mode.REFERENCE_TO_VIDEO, Mode.VIDEO_EDIT
@@ -63,8 +64,8 @@ def make(mode: Mode, **fields: Any) -> VideoRequest:
 
 
 def submit_call(vendor: str, request: VideoRequest, key: str | None = None, **details: Any) -> Call:
-    check(request, vendor_of(vendor))
-    return vendor_of(vendor).submit(request, account(vendor, **details), key)
+    vendor_of(vendor).check(request)
+    return vendor_of(vendor).submit_call(request, account(vendor, **details), key)
 
 
 def answer(status: int = 200, body: Any = b"", **headers: str) -> Answer:
@@ -78,14 +79,14 @@ def read(vendor: str, body: Any, mode: Mode = T2V, status: int = 200) -> Any:
 
 def problems(vendor: str, request: VideoRequest) -> tuple[Violation, ...]:
     try:
-        check(request, vendor_of(vendor))
+        vendor_of(vendor).check(request)
     except WanRequestError as error:
         return error.violations
     return ()
 
 
 def checked(vendor: str, request: VideoRequest) -> Checked:
-    return check(request, vendor_of(vendor))
+    return vendor_of(vendor).check(request)
 
 
 def error_of(vendor: str, given: Answer, call: str = "submit") -> Any:

@@ -16,11 +16,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanAuthError, WanError
-from airflow_provider_wan.client.exchange import Account, Broken, Call, public_url
+from airflow_provider_wan.client.exchange import Broken, Call
 from airflow_provider_wan.client.transport import flows
 from airflow_provider_wan.client.transport.client import AsyncWanClient, WanClient
 from airflow_provider_wan.client.transport.flows import Patience
+from airflow_provider_wan.client.urls import public_url
 from airflow_provider_wan.client.vendors.base import Upload
 from tests.client.support import IMAGE, KEY, T2V, VENDORS, account, handle, make
 from tests.client.transport.loopback import Behaviour, closed_port, drop, echo, not_http, reply, serve, truncate

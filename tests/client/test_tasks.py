@@ -9,17 +9,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wan.client.errors import (
-    Violation,
-    WanError,
-    WanQuotaError,
-    WanRequestError,
-    WanResponseError,
-    shorten,
-)
-from airflow_provider_wan.client.requests import inline_media
+from airflow_provider_wan.client.errors import Violation, WanError, WanQuotaError, WanRequestError, WanResponseError
 from airflow_provider_wan.client.tasks import RESULT_FIELDS, Mode, TaskHandle, TaskStatus, VideoTask, result_of
-from tests.client.support import I2V, IMAGE, INLINE, R2V, SOUND, SUBMITTED_AT, T2V, handle, make
+from airflow_provider_wan.client.urls import shorten
+from tests.client.support import I2V, IMAGE, R2V, SUBMITTED_AT, T2V, handle, make
 
 
 def test_handle_is_a_flat_json_dict_and_back() -> None:
@@ -104,12 +97,6 @@ def test_fingerprint_is_of_mode_account_and_request() -> None:
     assert one == make(T2V, strict=False, webhook_url="https://x.example/h").fingerprint("dashscope", "host", "key")
     assert one != make(T2V).fingerprint("dashscope", "host", "other key")
     assert make(I2V, prompt="x").fingerprint() != make(I2V, prompt="x", last_frame=IMAGE).fingerprint()
-
-
-def test_inline_media_is_seen_wherever_it_stands() -> None:
-    assert inline_media(make(I2V, first_frame=INLINE))
-    assert inline_media(make(R2V, reference_images=[IMAGE, INLINE]))
-    assert not inline_media(make(R2V, reference_images=[{"url": IMAGE, "voice": SOUND}]))
 
 
 # -- errors ---------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from airflow_provider_wan.batch.items import build_items
 from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.hooks.account import EXTRA_FIELDS
 from airflow_provider_wan.sandbox.__main__ import parser as sandbox_parser
-from airflow_provider_wan.sandbox.directives import parse as read_directives
+from airflow_provider_wan.sandbox.world.directives import parse as read_directives
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

@@ -12,15 +12,15 @@ import pytest
 from airflow_provider_wan.client import errors
 from airflow_provider_wan.client.tasks import RESULT_FIELDS
 from airflow_provider_wan.client.vendors import VENDOR_NAMES, vendor_of
-from airflow_provider_wan.durable.ledger import LedgerError, Record
+from airflow_provider_wan.durable import LedgerError, Record
 from airflow_provider_wan.get_provider_info import CONNECTION_FIELDS, get_provider_info
 from airflow_provider_wan.operators import wan
 from airflow_provider_wan.operators.base import WanVideoOperator
 from airflow_provider_wan.operators.batch import WanVideoBatchOperator
 from airflow_provider_wan.sandbox.__main__ import parser as sandbox_parser
-from airflow_provider_wan.sandbox.control import CHANGES
-from airflow_provider_wan.sandbox.directives import NAMES
+from airflow_provider_wan.sandbox.front.control import CHANGES
 from airflow_provider_wan.sandbox.settings import Settings
+from airflow_provider_wan.sandbox.world.directives import NAMES
 from airflow_provider_wan.sensors.wan import WanTaskSensor
 from airflow_provider_wan.transfers.wan_to_object_storage import WanVideoToObjectStorageOperator
 

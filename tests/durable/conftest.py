@@ -1,22 +1,31 @@
-"""One sandbox for all tests here; submitters on it; attempts that share a task state store."""
+"""One sandbox for all tests here; attempts on it that share a task state store."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from airflow_provider_wan.client.exchange import Account
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.requests import TextToVideoRequest, VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle
 from airflow_provider_wan.client.transport.client import WanClient
 from airflow_provider_wan.client.transport.flows import Patience
-from airflow_provider_wan.durable.attempt import ComeBack, Ledger, Obtained, Policies, Submitter, Timing
-from airflow_provider_wan.durable.ledger import STATE_KEY
+from airflow_provider_wan.durable import (
+    STATE_KEY,
+    Attempt,
+    ComeBack,
+    Ledger,
+    Obtained,
+    PaidCall,
+    Policies,
+    Times,
+    Timing,
+)
 from airflow_provider_wan.sandbox import Sandbox
 
 from .store import FakeStore
@@ -29,7 +38,7 @@ QUICK = Timing(late=timedelta(0), look_again=0.02)
 
 @dataclass
 class Attempts:
-    """The attempts of one task instance: each has a new client and submitter, all have the same store."""
+    """The attempts of one task instance: each has a new client, all have the same store."""
 
     sandbox: Sandbox
     vendor: str = "dashscope"
@@ -42,7 +51,7 @@ class Attempts:
         account = {"timeout": 5.0, "queries_per_second": 1000.0} | self.account
         return WanClient(Account(vendor=self.vendor, base_url=self.sandbox.url, api_key=SecretStr(KEY), **account))
 
-    def submitter(self, request: VideoRequest | None = None, **settings: Any) -> Submitter:
+    def attempt(self, request: VideoRequest | None = None, **settings: Any) -> Attempt:
         given = {
             "ledger": Ledger(self.store),
             "policies": Policies(),
@@ -52,17 +61,16 @@ class Attempts:
             "patience": Patience(tries=1, throttled=0.0),
             "give_up": timedelta(seconds=20),
         }
-        return Submitter(
-            client=self.client(),
-            request=request or self.request,
-            **(given | self.settings | settings),
-        )
+        given |= {"client": self.client(), "request": request or self.request} | self.settings | settings
+        of_call = {one.name for one in fields(PaidCall)}
+        call = PaidCall(**{name: value for name, value in given.items() if name in of_call})
+        return Attempt(call, **{name: value for name, value in given.items() if name not in of_call})
 
     def obtain(self, request: VideoRequest | None = None, **settings: Any) -> Obtained:
         """One attempt, with its pauses made short; ends with a task."""
-        submitter = self.submitter(request, **settings)
+        attempt = self.attempt(request, **settings)
         for _ in range(400):
-            found = submitter.obtain()
+            found = attempt.obtain()
             if isinstance(found, Obtained):
                 return found
             pause(found)
@@ -123,8 +131,8 @@ def sandbox(shared_sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture(autouse=True)
 def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pauses of the product are constants; here they are short."""
-    monkeypatch.setattr("airflow_provider_wan.durable.ledger.KEEP_PAUSE", 0.0)
+    """The pauses of the product are values; here they are short."""
+    monkeypatch.setattr(Ledger, "times", Times(keep_pause=0.0))
     monkeypatch.setattr("airflow_provider_wan.client.transport.flows.back_off", lambda *_: 0.01)
 
 

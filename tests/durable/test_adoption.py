@@ -10,8 +10,7 @@ import pytest
 from airflow_provider_wan.client.errors import WanAuthError, WanRequestError, WanSubmissionUnknown
 from airflow_provider_wan.client.requests import TextToVideoRequest
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
-from airflow_provider_wan.durable.attempt import LedgerError, Policies
-from airflow_provider_wan.durable.ledger import STATE_KEY
+from airflow_provider_wan.durable import STATE_KEY, LedgerError, Policies
 
 from .conftest import VENDORS, MakeAttempts
 
@@ -345,7 +344,7 @@ def test_resubmitting_forgets_that_the_task_was_adopted(attempts: MakeAttempts) 
     first = run.obtain()
     run.obtain()
     run.sandbox.change(first.handle.task_id, "cancel")
-    run.submitter().resubmit()
+    run.attempt().resubmit()
     assert run.created == 2
     assert run.record is not None
     assert not run.record.get("adopted")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from airflow_provider_wan import durable
 from airflow_provider_wan.client.errors import WanError, WanSubmissionUnknown
 from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.client.transport.client import WanClient
-from airflow_provider_wan.durable import attempt as durability
-from airflow_provider_wan.durable import paid_call as submission
-from airflow_provider_wan.durable.attempt import LedgerError, Submitter
-from airflow_provider_wan.durable.ledger import STATE_KEY, Ledger, Record
+from airflow_provider_wan.durable import STATE_KEY, TIMES, Ledger, LedgerError, PaidCall, Record, paid_call
 
 from .conftest import VENDORS, MakeAttempts
 
@@ -44,13 +43,13 @@ def kill_before_record(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def kill_after_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Submitter._made
+    made = PaidCall.made
 
-    def then_die(self: Submitter, record: Record, handle: Any) -> Any:
+    def then_die(self: PaidCall, record: Record, handle: Any) -> Any:
         made(self, record, handle)
         raise Killed
 
-    monkeypatch.setattr(Submitter, "_made", then_die)
+    monkeypatch.setattr(PaidCall, "made", then_die)
 
 
 KILLS = [kill_before_post, kill_before_record, kill_after_record]
@@ -90,7 +89,7 @@ def test_where_nothing_can_be_looked_up_a_person_decides(
             run.obtain()
         assert not caught.value.retryable
     assert run.created == 1
-    run.obtain(policies=durability.Policies(on_unknown_submission="resubmit"))
+    run.obtain(policies=durable.Policies(on_unknown_submission="resubmit"))
     assert run.created == 2
     assert run.obtain().is_adopted
     assert run.created == 2
@@ -116,8 +115,8 @@ def test_a_window_that_is_still_open_is_waited_for(attempts: MakeAttempts, monke
         kill_before_post(patch)
         with pytest.raises(Killed):
             run.obtain()
-    found = run.submitter(give_up=timedelta(hours=1)).obtain()
-    assert isinstance(found, durability.ComeBack)
+    found = run.attempt(give_up=timedelta(hours=1)).obtain()
+    assert isinstance(found, durable.ComeBack)
     assert found.seconds > 10
     assert run.created == 0
     run.change_record(closes_at=(utc_now() - timedelta(seconds=1)).isoformat())
@@ -217,7 +216,7 @@ def test_a_worker_that_stood_still_writes_its_intent_again(
     assert run.store is not None
     clock = iter([0, 3600, 3600, 3600, 3600, 3600])
     now = utc_now()
-    monkeypatch.setattr(submission, "utc_now", lambda: now + timedelta(seconds=next(clock, 3600)))
+    monkeypatch.setattr(paid_call, "utc_now", lambda: now + timedelta(seconds=next(clock, 3600)))
     run.obtain()
     intents = [value["intent_at"] for value in run.store.history]
     assert len(set(intents)) == 2
@@ -238,9 +237,8 @@ def test_a_worker_that_was_replaced_while_it_stood_still_sends_nothing(
         store.fails = {"set"}
 
     monkeypatch.setattr(store, "set", replaced)
-    monkeypatch.setattr(submission, "STANDSTILL", timedelta(0))
     with pytest.raises(LedgerError):
-        run.obtain()
+        run.obtain(times=replace(TIMES, standstill=timedelta(0)))
     assert run.posts() == 0
 
 
@@ -258,13 +256,13 @@ def test_a_lost_answer_is_recovered_without_a_store_too(attempts: MakeAttempts) 
 def test_what_is_carried_recovers_in_the_next_process(attempts: MakeAttempts) -> None:
     run = attempts(store=None)
     run.sandbox.configure(drop_next_answers=1)
-    first = run.submitter()
+    first = run.attempt()
     come_back = first.obtain()
-    assert isinstance(come_back, durability.ComeBack)
+    assert isinstance(come_back, durable.ComeBack)
     carried = first.ledger.carried()
     assert carried is not None
     run.sandbox.wait_for(lambda books: len(books["billed"]) == 1)
-    second = run.submitter(ledger=Ledger(None, carried=carried)).obtain()
-    assert isinstance(second, durability.Obtained)
+    second = run.attempt(ledger=Ledger(None, carried=carried)).obtain()
+    assert isinstance(second, durable.Obtained)
     assert second.is_adopted
     assert run.created == 1

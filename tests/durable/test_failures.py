@@ -17,7 +17,7 @@ from airflow_provider_wan.client.errors import (
     WanTaskTimeout,
     WanTransportError,
 )
-from airflow_provider_wan.durable.attempt import Timing
+from airflow_provider_wan.durable import Timing
 from airflow_provider_wan.operators.wan import WanTextToVideoOperator
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.worker import video as execution
@@ -42,9 +42,9 @@ def connections(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The product's waits, made short; the decisions stay."""
-    submitter = execution.Submitter
+    attempt = execution.Attempt
     timing = Timing(late=timedelta(0), look_again=0.02)
-    monkeypatch.setattr(execution, "Submitter", lambda **given: submitter(**given, timing=timing))
+    monkeypatch.setattr(execution, "Attempt", lambda **given: attempt(**given, timing=timing))
     monkeypatch.setattr(execution, "THROTTLED_PAUSE", 0.05)
     monkeypatch.setattr(execution, "SUBMIT_SECONDS_ON_WORKER", 0.0)
 

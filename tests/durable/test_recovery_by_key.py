@@ -15,14 +15,14 @@ from airflow_provider_wan.client.errors import (
     WanTransportError,
 )
 from airflow_provider_wan.client.tasks import utc_now
-from airflow_provider_wan.durable.attempt import ComeBack, Obtained, Policies
+from airflow_provider_wan.durable import ComeBack, Obtained, Policies
 
 from .conftest import Attempts, MakeAttempts
 
 
 def lose(run: Attempts, **settings: Any) -> Obtained | ComeBack:
     run.sandbox.configure(drop_next_answers=3)
-    found = run.submitter(**settings).obtain()
+    found = run.attempt(**settings).obtain()
     run.sandbox.configure(drop_next_answers=0)
     return found
 
@@ -46,7 +46,7 @@ def test_the_same_key_brings_the_same_task(attempts: MakeAttempts) -> None:
 def test_a_task_that_was_never_made_is_made_by_the_repetition(attempts: MakeAttempts) -> None:
     run = attempts("gccai")
     run.sandbox.configure(drop_before_rate=1)
-    assert isinstance(run.submitter().obtain(), ComeBack)
+    assert isinstance(run.attempt().obtain(), ComeBack)
     run.sandbox.configure(drop_before_rate=0)
     run.obtain()
     assert run.created == 1
@@ -59,7 +59,7 @@ def test_an_outage_is_waited_out_with_the_same_key(attempts: MakeAttempts, troub
     key = key_of(run)
     run.sandbox.configure(**trouble)
     for _ in range(3):
-        assert isinstance(run.submitter().obtain(), ComeBack)
+        assert isinstance(run.attempt().obtain(), ComeBack)
     assert key_of(run) == key
     run.sandbox.configure(outage=0, error_rates={})
     run.obtain()
@@ -100,7 +100,7 @@ def test_a_refusal_that_says_nothing_of_the_lost_sending_keeps_the_record(
 def test_a_refusal_of_the_request_itself_says_that_no_task_was_made(attempts: MakeAttempts) -> None:
     run = attempts("gccai")
     run.sandbox.configure(drop_before_rate=1)
-    run.submitter().obtain()
+    run.attempt().obtain()
     refusal = {"call": "submit", "status": 400, "code": "invalid_request", "message": "bad parameters"}
     run.sandbox.configure(drop_before_rate=0, fail_next=[refusal])
     with pytest.raises(WanRequestError):

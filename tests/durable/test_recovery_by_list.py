@@ -22,9 +22,9 @@ from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.requests import ImageToVideoRequest, TextToVideoRequest
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
 from airflow_provider_wan.client.transport.client import WanClient
-from airflow_provider_wan.durable.attempt import Clue, ComeBack, Knowledge, Obtained, Policies, Timing
+from airflow_provider_wan.durable import Clue, ComeBack, Knowledge, Obtained, Policies, Timing
 from airflow_provider_wan.sandbox import Sandbox
-from airflow_provider_wan.sandbox.clock import Clock
+from airflow_provider_wan.sandbox.world.clock import Clock
 
 from .conftest import KEY, QUICK, Attempts, MakeAttempts
 
@@ -34,7 +34,7 @@ RESUBMIT = Policies(on_unknown_submission="resubmit")
 def lose(run: Attempts, **settings: Any) -> Obtained | ComeBack:
     """One attempt whose answer is lost after the task was made."""
     run.sandbox.configure(drop_next_answers=1)
-    return run.submitter(**settings).obtain()
+    return run.attempt(**settings).obtain()
 
 
 def sibling(run: Attempts, prompt: str | None = None, **fields: Any) -> str:
@@ -119,7 +119,7 @@ def test_an_answer_that_is_no_answer_is_a_lost_one(attempts: MakeAttempts, kind:
     for _ in range(kind):
         run.sandbox.app.desk.faults._malformed += 1
     run.sandbox.configure(malformed_rate={"submit": 1})
-    found = run.submitter().obtain()
+    found = run.attempt().obtain()
     run.sandbox.configure(malformed_rate={})
     found = found if isinstance(found, Obtained) else run.obtain()
     assert found.is_adopted
@@ -151,7 +151,7 @@ def test_a_list_that_was_read_too_early_proves_nothing_however_long_the_comparin
 
     monkeypatch.setattr(WanClient, "get_task", take_minutes)
     monkeypatch.setattr("airflow_provider_wan.client.recovery.search.utc_now", lambda: utc_now() + slow[0])
-    found = run.submitter(timing=Timing()).obtain()
+    found = run.attempt(timing=Timing()).obtain()
     assert isinstance(found, ComeBack)
     assert slow[0] > Timing().late, "the sibling was compared"
     assert found.seconds <= 1.0, "it may be read again at once"
@@ -331,7 +331,7 @@ def test_a_list_in_trouble_is_never_an_empty_list(attempts: MakeAttempts, troubl
     all_over(run)
     run.sandbox.configure(**trouble)
     for _ in range(3):
-        found = run.submitter().obtain()
+        found = run.attempt().obtain()
         assert isinstance(found, ComeBack)
         assert "cannot be read now" in found.why
     assert run.created == run.posts() == 1
@@ -543,7 +543,7 @@ assert QUICK.clock_margin == Timing().clock_margin, "these tests use the margins
 
 def deferred(run: Attempts, **settings: Any) -> ComeBack:
     """One attempt that leaves the search to a trigger."""
-    found = run.submitter(can_search_elsewhere=True, **settings).obtain()
+    found = run.attempt(can_search_elsewhere=True, **settings).obtain()
     assert isinstance(found, ComeBack)
     assert found.sought is not None
     return found
@@ -624,7 +624,7 @@ def test_a_clue_that_proves_nothing_is_not_believed(attempts: MakeAttempts, chan
     found = deferred(run)
     assert found.sought is not None
     none = Clue(found.sought.intent_at, utc_now())
-    again = run.submitter(can_search_elsewhere=True, clue=replace(none, **change)).obtain()
+    again = run.attempt(can_search_elsewhere=True, clue=replace(none, **change)).obtain()
     assert isinstance(again, ComeBack)
     assert run.created == run.posts() == 1
 
@@ -645,12 +645,12 @@ def test_a_clue_is_good_for_one_attempt(attempts: MakeAttempts) -> None:
     run = attempts(prompt="mine [sandbox drop-before]")
     clue = clue_of(run, deferred(run))
     run.sandbox.configure(drop_before_rate=1)
-    submitter = run.submitter(can_search_elsewhere=True, clue=clue)
-    found = submitter.obtain()
+    attempt = run.attempt(can_search_elsewhere=True, clue=clue)
+    found = attempt.obtain()
     assert isinstance(found, ComeBack)
     assert found.sought is not None
     assert found.sought.intent_at > clue.intent_at
-    assert submitter.clue is None
+    assert attempt.clue is None
 
 
 def test_several_searches_of_a_worker_share_a_reading(attempts: MakeAttempts) -> None:

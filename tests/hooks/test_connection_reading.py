@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from airflow.sdk import Connection
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanRequestError
-from airflow_provider_wan.client.exchange import Account
 from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.dashscope import vendor as dashscope
 from airflow_provider_wan.get_provider_info import get_provider_info

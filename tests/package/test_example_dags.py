@@ -12,7 +12,6 @@ from airflow.sdk import DAG
 from airflow_provider_wan.client.errors import WanRequestError
 from airflow_provider_wan.client.requests import build_request
 from airflow_provider_wan.client.vendors import vendor_of
-from airflow_provider_wan.client.vendors.checking import check
 from airflow_provider_wan.operators.base import WanVideoOperator
 from airflow_provider_wan.operators.parameters import is_literal
 from airflow_provider_wan.operators.wan import (
@@ -123,7 +122,7 @@ def test_the_examples_suit_every_vendor(dags: dict[str, DAG], vendor: str) -> No
                 for field, value in operator.request_fields().items()
             }
             try:
-                check(build_request(operator.mode, fields), vendor_of(vendor))
+                vendor_of(vendor).check(build_request(operator.mode, fields))
             except WanRequestError as error:
                 found.setdefault((name, vendor), set()).update(item.field for item in error.violations)
     assert found == {key: value for key, value in REFUSED.items() if key[1] == vendor}

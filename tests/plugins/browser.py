@@ -55,11 +55,15 @@ class Browser:
         self._profile = tempfile.mkdtemp(prefix="wan-chromium-")
         self._driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True)
         assert self._driver.stdout is not None
-        port = next(found[1] for line in self._driver.stdout if (found := re.search(r"successfully on port (\d+)", line)))
+        port = next(
+            found[1] for line in self._driver.stdout if (found := re.search(r"successfully on port (\d+)", line))
+        )
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
         arguments = [*FLAGS, f"--user-data-dir={self._profile}", f"--window-size={width},{height}"]
         options: dict[str, Any] = {"args": arguments}
-        wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}}
+        wanted = {
+            "capabilities": {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}
+        }
         self._session = f"/session/{self._call('POST', '/session', wanted)['sessionId']}"
         if dark:
             self.cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
@@ -116,7 +120,9 @@ class Browser:
         for key in keys:
             code = KEYS.get(key, key)
             actions = [{"type": "keyDown", "value": code}, {"type": "keyUp", "value": code}]
-            self._call("POST", f"{self._session}/actions", {"actions": [{"type": "key", "id": "k", "actions": actions}]})
+            self._call(
+                "POST", f"{self._session}/actions", {"actions": [{"type": "key", "id": "k", "actions": actions}]}
+            )
 
     def frame(self, selector: str | None) -> None:
         """Go into an iframe, or (``None``) back to the page around it."""

@@ -26,9 +26,7 @@ def test_nobody_gets_nothing(gallery: Gallery, path: str) -> None:
 def test_the_page_leads_people_without_a_session_to_the_login_and_back(gallery: Gallery) -> None:
     answer = gallery.get("?dag=films&run=a%2Bb", None)
     assert answer.status_code == 307
-    assert answer.headers["location"] == (
-        "/api/v2/auth/login?next=%2Fwan-videos%2F%3Fdag%3Dfilms%26run%3Da%252Bb"
-    )
+    assert answer.headers["location"] == ("/api/v2/auth/login?next=%2Fwan-videos%2F%3Fdag%3Dfilms%26run%3Da%252Bb")
 
 
 @pytest.mark.parametrize("path", ["api/dags/secret/videos?run=r1", "media/secret?run=r1&task=clip"])
@@ -172,18 +170,14 @@ def test_without_roots_no_local_file_is_read(gallery: Gallery, tmp_path: Path) -
     assert gallery.media(f"{tmp_path}/x.mp4").status_code == 403
 
 
-def test_a_setting_that_is_wrong_opens_nothing(
-    gallery: Gallery, store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_setting_that_is_wrong_opens_nothing(gallery: Gallery, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__WAN__GALLERY_ROOTS", "videos")
     answer = gallery.media(f"{store}/x.mp4")
     assert answer.status_code == 500
     assert "gallery_roots" in answer.text
 
 
-def test_a_storage_in_trouble_is_a_bad_gateway(
-    gallery: Gallery, store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_storage_in_trouble_is_a_bad_gateway(gallery: Gallery, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(place: Any, sign: bool) -> Any:
         raise PermissionError("key AKIA-SECRET is not allowed")
 
@@ -205,9 +199,7 @@ def test_a_storage_that_never_answers_is_given_up(
         is_over.set()
 
 
-def test_a_redirect_leads_to_the_signed_address(
-    gallery: Gallery, store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_redirect_leads_to_the_signed_address(gallery: Gallery, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__WAN__GALLERY_REDIRECT", "True")
     asked = []
 

@@ -51,6 +51,10 @@ GOOD: list[tuple[dict[str, Any], str, tuple[int, int], float]] = [
     ({"model": "wan3.0-video", "media": [item("link", "https://example.com"), item("reference_image")]},
      R2V, HD, 5),
     ({"model": "wan2.6-t2v", "size": "1088*832", "duration": 10, "shot_type": "multi"}, T2V, (1088, 832), 10),
+    ({"model": "happyhorse-1.1-t2v", "resolution": "480P", "ratio": "4:5", "duration": 3}, T2V, (560, 704), 3),
+    ({"model": "happyhorse-1.1-i2v", "prompt": None, "media": [item("first_frame")]}, I2V, HD, 5),
+    ({"model": "happyhorse-1.0-r2v", "media": [item("reference_image")] * 9, "duration": 15}, R2V, HD, 15),
+    ({"model": "happyhorse-1.0-video-edit", "media": [item("video")]}, EDIT, HD, 5),
     ({"model": "wan2.2-kf2v-flash", "path": "image2video", "input": {"first_frame_url": IMAGE}}, I2V, (1280, 720), 5),
     ({"model": "wan2.5-i2v-preview-ft-1", "input": {"img_url": IMAGE}, "resolution": "480P"}, I2V, (832, 480), 5),
 ]  # fmt: skip
@@ -79,9 +83,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"prompt": "x", "resolution": "720p"}, "parameters.resolution"),
     ({"prompt": "x", "resolution": "480P"}, "parameters.resolution"),
     ({"prompt": "x", "ratio": "21:9"}, "parameters.ratio"),
-    ({"prompt": "x", "size": "1280*720"}, "parameters.size"),
     ({"prompt": "x", "input": {"audio_url": "ftp://x/a.mp3"}}, "input.audio_url"),
-    ({"prompt": "x", "input": {"img_url": IMAGE}}, "input.img_url"),
     ({"model": "wan2.7-i2v"}, "input.media"),
     ({"model": "wan2.7-i2v", "media": [item("last_frame")]}, "input.media"),
     ({"model": "wan2.7-i2v", "media": [item("first_clip", VIDEO), item("driving_audio")]}, "input.media"),
@@ -89,29 +91,68 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"model": "wan2.7-i2v", "media": [item("reference_image")]}, "input.media[0].type"),
     ({"model": "wan2.7-i2v", "media": [item("first_frame", "a.png")]}, "input.media[0].url"),
     ({"model": "wan2.7-i2v", "media": [item("first_clip", "data:video/mp4;base64,AAAA")]}, "input.media[0].url"),
-    ({"model": "wan2.7-i2v", "media": [item("first_frame")], "ratio": "16:9"}, "parameters.ratio"),
     ({"model": "wan2.7-r2v", "media": [item("first_frame")]}, "input.media"),
     ({"model": "wan2.7-r2v", "media": [item("reference_image")] * 6}, "input.media"),
     ({"model": "wan2.7-r2v", "media": [item("reference_video")], "duration": 11}, "parameters.duration"),
-    ({"model": "wan2.7-r2v", "media": [item("first_frame", reference_voice=AUDIO)]}, "input.media[0].reference_voice"),
     ({"model": "wan2.7-videoedit", "media": [item("reference_image")]}, "input.media"),
     ({"model": "wan2.7-videoedit", "media": [item("video")], "duration": 1}, "parameters.duration"),
     ({"model": "wan2.7-videoedit", "media": [item("video")], "audio_setting": "mute"}, "parameters.audio_setting"),
     ({"model": "wan3.0-video", "prompt": None}, "input.prompt"),
-    ({"model": "wan3.0-video", "input": {"negative_prompt": "x"}}, "input.negative_prompt"),
     ({"model": "wan3.0-video", "media": [item("first_frame"), item("reference_image")]}, "mutually exclusive"),
     ({"model": "wan3.0-video", "media": [item("file"), item("link")]}, "input.media"),
     ({"model": "wan3.0-video", "media": [item("link")], "prompt_extend": False}, "parameters.prompt_extend"),
     ({"model": "wan3.0-video", "duration": 31}, "parameters.duration"),
     ({"model": "wan2.6-i2v-flash"}, "input.img_url"),
+    ({"model": "happyhorse-1.1-t2v", "duration": 2}, "parameters.duration"),
+    ({"model": "happyhorse-1.0-t2v", "resolution": "480P"}, "parameters.resolution"),
+    ({"model": "happyhorse-1.1-i2v"}, "input.media"),
+    ({"model": "happyhorse-1.1-r2v", "media": [item("reference_image")] * 10}, "input.media"),
+]  # fmt: skip
+UNKNOWN: list[tuple[dict[str, Any], str]] = [
     ({"model": "qwen-plus"}, "Model not exist."),
+    ({"model": "wan2.8-t2v"}, "Model not exist."),
+    ({"model": "wan2.7-v2v"}, "Model not exist."),
+    ({"model": "happyhorse-1.1-v2v"}, "Model not exist."),
     ({"model": "wan2.2-kf2v-flash", "input": {"first_frame_url": IMAGE}}, "url error"),
     ({"model": "wan2.7-t2v", "path": "image2video"}, "url error"),
+]
+MISPLACED: list[tuple[dict[str, Any], str]] = [
+    ({"size": "1280*720"}, "parameters.size"),
+    ({"media": [item("first_frame")]}, "input.media"),
+    ({"input": {"img_url": IMAGE}}, "input.img_url"),
+    ({"brand_new": 1}, "parameters.brand_new"),
+    ({"model": "wan2.7-i2v", "media": [item("first_frame")], "ratio": "16:9"}, "parameters.ratio"),
+    ({"model": "wan2.7-r2v", "media": [item("reference_image"), item("first_frame", reference_voice=AUDIO)]},
+     "input.media[1].reference_voice"),
+    ({"model": "wan3.0-video", "input": {"negative_prompt": "x"}}, "input.negative_prompt"),
+]  # fmt: skip
+LATE: list[tuple[dict[str, Any], str]] = [
+    ({"prompt": None}, "Field required: input.prompt"),
+    ({"duration": 1}, "Duration should be between 2 and 15"),
+    ({"duration": "5"}, "Input should be a valid integer: parameters.duration"),
+    ({"resolution": "720p", "duration": 16},
+     "Input should be '1080P' or '720P': parameters.resolution & Duration should be between 2 and 15"),
+    ({"seed": -1, "watermark": "no"},
+     "Input should be a valid boolean: parameters.watermark & "
+     "Input should be greater than or equal to 0: parameters.seed"),
+    ({"model": "wan2.7-i2v", "prompt": None}, "Field required: input.media"),
+    ({"model": "wan2.7-r2v", "media": [{}, item("reference_image")]},
+     "Field required: input.media.0.url & Field required: input.media.0.type"),
+    ({"model": "wan2.7-r2v", "media": [item("last_frame"), item("reference_image")]},
+     "Input should be 'reference_image', 'reference_video' or 'first_frame': input.media.0.type"),
+    ({"model": "wan2.7-r2v", "media": [item("first_frame")]}, "Only first frame provided is not allowed"),
+    ({"model": "wan2.7-i2v", "media": [item("first_frame", "a.png")]},
+     "The provided URL does not appear to be valid. Ensure it is correctly formatted."),
+    ({"model": "wan3.0-video", "media": [item("first_frame"), item("reference_image")]},
+     "The two modes are mutually exclusive. "
+     "Do not pass reference_xx and first_frame/last_frame at the same time."),
+    ({"model": "happyhorse-1.1-t2v", "duration": 16}, "Duration should be between 3 and 15"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("request_", "named"), BAD)
-def test_undocumented_bodies_are_refused_by_name(wire: Wire, request_: dict[str, Any], named: str) -> None:
+def test_immediate_checks_refuse_undocumented_bodies_by_name(wire: Wire, request_: dict[str, Any], named: str) -> None:
+    wire.sandbox.configure(late_validation=False)
     answer = wire.create(**request_)
     assert answer.status_code == 400
     body = answer.json()
@@ -121,21 +162,63 @@ def test_undocumented_bodies_are_refused_by_name(wire: Wire, request_: dict[str,
     assert wire.sandbox.ledger()["created"] == []
 
 
-def test_late_validation_lets_the_task_fail_instead(wire: Wire) -> None:
-    wire.sandbox.configure(late_validation=True)
-    body = wire.finished(None)
+@pytest.mark.parametrize(("request_", "named"), UNKNOWN)
+@pytest.mark.parametrize("late", [True, False])
+def test_unknown_model_or_path_is_refused_at_once(wire: Wire, request_: dict[str, Any], named: str, late: bool) -> None:
+    wire.sandbox.configure(late_validation=late)
+    answer = wire.create(**request_)
+    assert (answer.status_code, answer.json()["code"]) == (400, "InvalidParameter")
+    assert named in answer.json()["message"]
+    assert wire.sandbox.ledger()["created"] == []
+
+
+@pytest.mark.parametrize(("request_", "reason"), LATE)
+def test_wrong_body_is_taken_and_fails_soon_with_all_its_reasons(
+    wire: Wire, request_: dict[str, Any], reason: str
+) -> None:
+    body = wire.finished(**request_)
     assert body["output"]["task_status"] == "FAILED"
-    assert body["output"]["code"] == "InvalidParameter"
-    assert "Field required: input.prompt" in body["output"]["message"]
-    assert wire.create("x", model="qwen-plus").status_code == 400
+    assert (body["output"]["code"], body["output"]["message"]) == ("InvalidParameter", reason)
+    assert "usage" not in body
     assert wire.sandbox.ledger()["billed"] == []
 
 
-def test_a_field_that_nobody_documents_is_ignored_unless_told(wire: Wire) -> None:
-    assert wire.create("x", brand_new=1).status_code == 200
-    assert wire.sandbox.tasks()[0]["ignored_fields"] == ["parameters.brand_new"]
+@pytest.mark.parametrize("raw", [{}, {"input": []}, {"input": {"prompt": 1, "media": "x"}, "parameters": "fast"}])
+def test_bodies_of_wrong_types_fail_late_too(wire: Wire, raw: dict[str, Any]) -> None:
+    path, headers = "/api/v1/services/aigc/video-generation/video-synthesis", {"X-DashScope-Async": "enable"}
+    for model in ("wan2.7-t2v", "wan2.7-i2v", "wan2.7-r2v", "wan2.7-videoedit", "wan3.0-video", "wan2.6-i2v"):
+        answer = wire.http.post(path, json={"model": model, **raw}, headers=headers)
+        assert answer.status_code == 200, answer.text
+        wire.wait(answer.json()["output"]["task_id"])
+    assert {task["status"] for task in wire.sandbox.tasks()} == {"FAILED"}
+
+
+def test_wrong_body_takes_no_slot_and_cannot_be_cancelled(wire: Wire) -> None:
+    wire.sandbox.configure(running_limit=1, queue_limit=1, generation_seconds=600, late_validation_seconds=600)
+    running, waiting = wire.made("one"), wire.made("two")
+    wrong = wire.made("three", duration=1)
+    assert [wire.status(task_id) for task_id in (running, waiting, wrong)] == ["RUNNING", "PENDING", "RUNNING"]
+    assert wire.http.post(f"/api/v1/tasks/{wrong}/cancel").json()["code"] == "UnsupportedOperation"
+
+
+@pytest.mark.parametrize(("request_", "named"), MISPLACED)
+def test_a_field_in_the_wrong_place_is_ignored_unless_fields_are_strict(
+    wire: Wire, request_: dict[str, Any], named: str
+) -> None:
+    assert wire.finished(**request_)["output"]["task_status"] == "SUCCEEDED"
     wire.sandbox.configure(strict_fields=True)
-    assert wire.create("x", brand_new=1).status_code == 400
+    answer = wire.create(**request_)
+    assert answer.status_code == 400
+    assert named in answer.json()["message"]
+
+
+def test_clip_must_be_shorter_than_the_video(wire: Wire) -> None:
+    url = wire.finished("x", resolution="720P", duration=3)["output"]["video_url"]
+    body = wire.finished(model="wan2.7-i2v", media=[item("first_clip", url)], duration=3)
+    reason = "first_clip duration (3.00s after trim) must be less than the requested duration (3s)"
+    assert body["output"]["message"] == reason
+    body = wire.finished(model="wan2.7-i2v", media=[item("first_clip", url)], duration=4)
+    assert body["output"]["task_status"] == "SUCCEEDED"
 
 
 def test_a_call_without_the_async_header_is_refused(wire: Wire) -> None:
@@ -208,6 +291,18 @@ def test_failed_task_shows_code_and_message_and_is_not_billed(wire: Wire) -> Non
         ({"model": "wan2.6-t2v", "size": "1280*720"},
          {"duration": 5, "input_video_duration": 0, "output_video_duration": 5, "video_count": 1, "SR": 720,
           "size": "1280*720"}),
+        ({"model": "wan2.6-i2v-flash", "input": {"img_url": IMAGE}, "audio": False},
+         {"duration": 5, "input_video_duration": 0, "output_video_duration": 5, "video_count": 1, "SR": 720,
+          "audio": False}),
+        ({"model": "wan2.5-i2v-preview", "input": {"img_url": IMAGE}, "resolution": "480P"},
+         {"duration": 5, "SR": 480, "video_count": 1}),
+        ({"model": "wan2.2-kf2v-flash", "path": "image2video", "input": {"first_frame_url": IMAGE}},
+         {"video_duration": 5, "video_count": 1, "SR": 720}),
+        ({"model": "wanx2.1-i2v-turbo", "input": {"img_url": IMAGE}},
+         {"video_duration": 5, "video_ratio": "standard", "video_count": 1}),
+        ({"model": "happyhorse-1.1-t2v", "duration": 3},
+         {"duration": 3, "input_video_duration": 0, "output_video_duration": 3, "video_count": 1, "SR": 1080,
+          "ratio": "16:9"}),
         ({"model": "wanx2.1-t2v-turbo", "size": "832*480"},
          {"video_duration": 5, "video_ratio": "832*480", "video_count": 1}),
     ],
@@ -316,6 +411,7 @@ def upload(wire: Wire, name: str, content: bytes, model: str = "wan2.7-i2v") -> 
 
 
 def test_uploaded_file_is_taken_for_its_model_with_the_resolve_header(wire: Wire, png: bytes) -> None:
+    wire.sandbox.configure(late_validation=False)
     sent, url = upload(wire, "a.png", png)
     assert (sent.status_code, sent.content) == (200, b"")
     resolve = {"X-DashScope-OssResourceResolve": "enable"}

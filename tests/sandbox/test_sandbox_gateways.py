@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_provider_wan.sandbox.webhooks import is_loopback, signature
+from airflow_provider_wan.sandbox.front.webhooks import is_loopback, signature
 
 from .conftest import Wire, probe
 
@@ -364,5 +364,5 @@ def test_a_task_belongs_to_the_key_that_made_it(wire: Wire) -> None:
     one = gccai(wire, {"prompt": "x"}).json()["data"][0]["task_id"]
     two = powertokens(wire, {"prompt": "x"}).json()["id"]
     assert wire.http.get(f"/v1/tasks/{one}", headers=other).status_code == 404
-    assert wire.http.get(f"/v1/videos/{two}", headers=other).status_code == 404
+    assert wire.http.get(f"/v1/videos/{two}", headers=other).json()["code"] == "task_not_exist"
     assert wire.http.get(f"/v1/tasks/{two}").status_code == 404

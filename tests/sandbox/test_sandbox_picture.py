@@ -7,8 +7,8 @@ from typing import Any
 import av
 import pytest
 
-from airflow_provider_wan.sandbox.picture import PIXELS, data_url_size, ratio_of, size_of
-from airflow_provider_wan.sandbox.render import render
+from airflow_provider_wan.sandbox.video.picture import PIXELS, data_url_size, ratio_of, size_of
+from airflow_provider_wan.sandbox.video.render import render
 
 from .conftest import probe
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wan.sandbox.clock import Clock, ManualClock
-from airflow_provider_wan.sandbox.directives import BadDirective, Directives, Reject, parse, strip
-from airflow_provider_wan.sandbox.limits import SlidingSecond
+from airflow_provider_wan.sandbox.front.limits import SlidingSecond
 from airflow_provider_wan.sandbox.settings import Settings, fingerprint
-from airflow_provider_wan.sandbox.tasks import Order, Status, Task
-from airflow_provider_wan.sandbox.world import QueueFull, World
+from airflow_provider_wan.sandbox.world.clock import Clock, ManualClock
+from airflow_provider_wan.sandbox.world.directives import BadDirective, Directives, Reject, parse, strip
+from airflow_provider_wan.sandbox.world.tasks import Order, Status, Task
+from airflow_provider_wan.sandbox.world.world import QueueFull, World
 
 
 class Bench:

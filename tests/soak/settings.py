@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
-from airflow_provider_wan.durable.attempt import Timing
+from airflow_provider_wan.durable import Timing
 
 VENDORS = ("dashscope", "gccai")
 """The one that is recovered through its task list, and the one that is recovered through idempotency keys."""

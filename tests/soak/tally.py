@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_wan.durable.ledger import STATE_KEY
+from airflow_provider_wan.durable import STATE_KEY
 
 from .settings import Soak
 from .store import FileStore

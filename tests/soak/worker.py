@@ -1,6 +1,6 @@
 """A worker: carries out single steps of Airflow tasks, as the operator does, each with nothing but the stored record.
 
-A step obtains the task (``Submitter``) or lands a finished one's video; its end is told in one message.
+A step obtains the task (``Attempt``) or lands a finished one's video; its end is told in one message.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_wan.client.errors import WanError, WanQuotaError
-from airflow_provider_wan.client.polling.endings import error_of
-from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.requests import TextToVideoRequest
 from airflow_provider_wan.client.tasks import TaskStatus, VideoTask
 from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.delivery.landing import is_alive, is_stored, land
-from airflow_provider_wan.durable.attempt import Clue, ComeBack, Ledger, Policies, Submitter
+from airflow_provider_wan.durable import Attempt, Clue, ComeBack, Ledger, PaidCall
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.triggers.wan import WanSearchTrigger, WanTaskTrigger
 
@@ -63,21 +62,22 @@ class Step:
     def _obtain(self, clue: Clue | None) -> dict[str, Any]:
         job, account = self._job, self._hook.account
         request = TextToVideoRequest(prompt=job["prompt"], resolution="720P", duration=5)
-        found = Submitter(
-            client=self._hook.get_conn(),
-            ledger=self._ledger,
-            policies=Policies(),
-            request=request,
-            account_name=self._hook.wan_conn_id,
+        found = Attempt(
+            call=PaidCall(
+                client=self._hook.get_conn(),
+                ledger=self._ledger,
+                request=request,
+                account_name=self._hook.wan_conn_id,
+                patience=Patience(throttled=self._given["patience"]),
+                log=log,
+            ),
             is_alive=lambda task: is_alive(task, account),
             is_stored=is_stored,
             give_up=timedelta(seconds=self._given["patience_of_all"]),
             since=datetime.fromisoformat(job["since"]),
-            patience=Patience(throttled=self._given["patience"]),
             timing=timing_of(self._given["timing"]),
             can_search_elsewhere=True,
             clue=clue,
-            log=log,
         ).obtain()
         if isinstance(found, ComeBack) and found.sought is not None:
             deadline = datetime.fromisoformat(job["since"]) + timedelta(seconds=self._given["patience_of_all"])

@@ -16,8 +16,8 @@ from contextvars import Context
 from datetime import datetime, timedelta
 from weakref import WeakKeyDictionary
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanAuthError, WanError, WanResponseError
-from airflow_provider_wan.client.exchange import Account
 from airflow_provider_wan.client.polling.finder import Finder
 from airflow_provider_wan.client.polling.waiter import Waiter
 from airflow_provider_wan.client.polling.watch import UNDECIDED_LIMIT, Ending

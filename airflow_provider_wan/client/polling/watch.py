@@ -8,8 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_wan.client.errors import WanAuthError, WanError, WanRequestError
+from airflow_provider_wan.client.errors import WanAuthError, WanError, WanRequestError, WanTaskFailed, WanTaskTimeout
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask
+from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import Vendor
 
 UNDECIDED_LIMIT = 5
@@ -182,3 +183,18 @@ def _said(task: VideoTask) -> str:
     if task.status is TaskStatus.FAILED:
         return f" ({task.error_code or 'no code'}: {task.error_message or 'no reason given'})"
     return f" ({task.progress} %)" if task.progress else ""
+
+
+def error_of(ending: Ending) -> WanError:
+    """Return the error of an ending that brought no video; permanent ones are not ``retryable``."""
+    task = ending.task
+    about: dict[str, Any] = {"request_id": task.request_id, "task_id": task.task_id}
+    match ending.status:
+        case EndingStatus.FAILED:
+            return vendor_of(task.vendor).failure_of(task)
+        case EndingStatus.CANCELLED:
+            return WanTaskFailed("The task was cancelled before it ran; it is not billed", retryable=True, **about)
+        case EndingStatus.TIMEOUT:
+            return WanTaskTimeout(ending.message, retryable=True, **about)
+        case _:
+            return WanError(ending.message, retryable=True, **about)

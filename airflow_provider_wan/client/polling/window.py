@@ -32,10 +32,10 @@ def linger_for(items: int) -> float:
 
 
 @dataclass(frozen=True)
-class Waited:
+class WindowItem:
     """One task of the window.
 
-    :param key: the item's key in the book.
+    :param key: the item's key in the ledger of the batch.
     """
 
     key: str
@@ -50,7 +50,7 @@ class Waited:
         return [self.key, *place, self.deadline.isoformat(), self.profile]
 
     @classmethod
-    def of(cls, value: list[Any]) -> Waited:
+    def of(cls, value: list[Any]) -> WindowItem:
         """Read the short form."""
         key, vendor, task_id, mode, model, submitted_at, deadline, profile = value
         handle = TaskHandle(vendor=vendor, task_id=task_id, mode=mode, model=model, submitted_at=submitted_at)
@@ -100,7 +100,7 @@ class _Window:
 
 async def wait_for_some(
     poller: Poller,
-    window: list[Waited],
+    window: list[WindowItem],
     poll_interval: float,
     enough: int,
     wake_at: datetime | None = None,

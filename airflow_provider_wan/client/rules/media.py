@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from airflow_provider_wan.client.errors import Violation, shorten
+from airflow_provider_wan.client.errors import Violation
 from airflow_provider_wan.client.requests import (
     ImageToVideoRequest,
     Reference,
@@ -20,6 +20,7 @@ from airflow_provider_wan.client.requests import (
     media_urls,
 )
 from airflow_provider_wan.client.rules.families import LIMITS, Family
+from airflow_provider_wan.client.urls import shorten
 
 IMAGE_MEDIA = ("first_frame", "first_clip", "last_frame", "driving_audio")
 REFERENCE_MEDIA = ("reference_images", "reference_videos", "reference_audios", "document", "link")

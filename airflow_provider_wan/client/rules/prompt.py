@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from airflow_provider_wan.client.errors import Violation, shorten
+from airflow_provider_wan.client.errors import Violation
 from airflow_provider_wan.client.requests import ReferenceToVideoRequest, VideoEditRequest, VideoRequest
+from airflow_provider_wan.client.urls import shorten
 
 _REFERENCE_NAME = re.compile(
     r"(?:(?<![A-Za-z])(?P<word>image|video|audio)\s?|(?P<sign>(?<![地蓝构截插草底视拼])图片?|视频|音频)\s?)"

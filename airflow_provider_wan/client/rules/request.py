@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from airflow_provider_wan.client.errors import Violation, shorten
+from airflow_provider_wan.client.errors import Violation
 from airflow_provider_wan.client.requests import (
     ReferenceToVideoRequest,
     TextToVideoRequest,
@@ -21,6 +21,7 @@ from airflow_provider_wan.client.rules.families import LIMITS, Family, family_of
 from airflow_provider_wan.client.rules.media import media_violations, url_violations
 from airflow_provider_wan.client.rules.prompt import names_in_prompt
 from airflow_provider_wan.client.tasks import Mode
+from airflow_provider_wan.client.urls import shorten
 
 SEED_MAX = 2_147_483_647
 _MODE_OF_NAME = {

@@ -45,7 +45,7 @@ class Standing(Enum):
 
 
 @dataclass(eq=False, slots=True)
-class Entry:
+class Wait:
     """One task that is waited for; times are seconds of the schedule's clock unless said otherwise.
 
     :param not_before: its result may be fetched from then on.

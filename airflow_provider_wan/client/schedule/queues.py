@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from operator import attrgetter, itemgetter
 
-from airflow_provider_wan.client.schedule.asks import Entry, Place, Standing
+from airflow_provider_wan.client.schedule.asks import Place, Standing, Wait
 from airflow_provider_wan.client.tasks import TaskStatus
 
 REMEMBERED = 64
@@ -47,13 +47,13 @@ class Queues:
         """How many tasks are not known, nor thought, to have begun."""
         return sum(len(line.waiting) for line in self._lines.values())
 
-    def join(self, entry: Entry) -> None:
+    def join(self, entry: Wait) -> None:
         """Take a task in whose state is not known yet."""
         line = self._lines.setdefault(entry.handle.model, _Line())
         line.members += 1
         insort(line.waiting, entry, key=_place)
 
-    def leave(self, entry: Entry) -> None:
+    def leave(self, entry: Wait) -> None:
         """Let a task go."""
         line = self._lines[entry.handle.model]
         line.move(entry, Standing.ENDED)
@@ -62,7 +62,7 @@ class Queues:
             # What is learnt holds for this queue only: the next one may move at another speed.
             del self._lines[entry.handle.model]
 
-    def see(self, entry: Entry, status: TaskStatus, now: float) -> list[Entry]:
+    def see(self, entry: Wait, status: TaskStatus, now: float) -> list[Wait]:
         """Take the state of a task; return the others of which something new is known by that."""
         line = self._lines[entry.handle.model]
         if status is TaskStatus.PENDING:
@@ -70,11 +70,11 @@ class Queues:
         others = line.see_begun(entry, now)
         return others + line.see_end(entry, now) if status.is_ended else others
 
-    def begins(self, entry: Entry, now: float) -> float:
+    def begins(self, entry: Wait, now: float) -> float:
         """Return the earliest moment at which a task can have begun."""
         return self._lines[entry.handle.model].begins(entry, now)
 
-    def scout(self, entry: Entry, now: float) -> Entry | None:
+    def scout(self, entry: Wait, now: float) -> Wait | None:
         """Return a task of the same queue to look at whatever is known of it; nothing, most of the time."""
         return self._lines[entry.handle.model].scout(self._rng, now)
 
@@ -84,9 +84,9 @@ class _Line:
 
     def __init__(self) -> None:
         self.members = 0
-        self.waiting: list[Entry] = []
+        self.waiting: list[Wait] = []
         """Those that are not known to have begun, in order; from ``_front`` on they are known to have been queued."""
-        self._guessed: list[Entry] = []
+        self._guessed: list[Wait] = []
         """Those that ought to have begun, in order."""
         self._marks: list[tuple[Place, float]] = []
         """From this place on, all were queued at this time; both rise."""
@@ -106,10 +106,10 @@ class _Line:
     def _front(self) -> int:
         return bisect_left(self.waiting, self._marks[0][0], key=_place) if self._marks else len(self.waiting)
 
-    def _index(self, entry: Entry) -> int:
+    def _index(self, entry: Wait) -> int:
         return bisect_left(self.waiting, entry.place, key=_place)
 
-    def move(self, entry: Entry, standing: Standing) -> None:
+    def move(self, entry: Wait, standing: Standing) -> None:
         """Give a task its new standing."""
         lists = {Standing.WAITING: self.waiting, Standing.GUESSED: self._guessed}
         if (left := lists.get(entry.standing)) is not None:
@@ -120,7 +120,7 @@ class _Line:
 
     # -- what is seen ---------------------------------------------------------------------------------
 
-    def see_queued(self, entry: Entry, now: float) -> list[Entry]:
+    def see_queued(self, entry: Wait, now: float) -> list[Wait]:
         """Note that it is queued, and so are all behind it."""
         wrong = self._guessed[bisect_left(self._guessed, entry.place, key=_place) :]
         for other in wrong:
@@ -135,13 +135,13 @@ class _Line:
             self._mark(entry.place, now)
         return self._doubt(doubts)
 
-    def _doubt(self, doubts: int) -> list[Entry]:
+    def _doubt(self, doubts: int) -> list[Wait]:
         was_ordered = self._is_ordered
         # Not more, so that an order that shows is found again.
         self._doubts = min(2 * DOUBTS_ALLOWED, self._doubts + doubts)
         return list(self.waiting) if was_ordered and not self._is_ordered else []
 
-    def see_begun(self, entry: Entry, now: float) -> list[Entry]:
+    def see_begun(self, entry: Wait, now: float) -> list[Wait]:
         """Note that it has begun, and so have all before it."""
         if entry.standing not in (Standing.WAITING, Standing.GUESSED):
             return []
@@ -160,7 +160,7 @@ class _Line:
         self._marks[:passed] = [(entry.place, self._marks[passed - 1][1])]
         return earlier
 
-    def see_end(self, entry: Entry, now: float) -> list[Entry]:
+    def see_end(self, entry: Wait, now: float) -> list[Wait]:
         """Note that it has ended, which lets the next one begin."""
         if entry.standing is Standing.ENDED:
             return []
@@ -183,7 +183,7 @@ class _Line:
             self._mark(following.place, following.starts)
         return [following]
 
-    def _guess(self, entry: Entry, starts: float) -> None:
+    def _guess(self, entry: Wait, starts: float) -> None:
         self.move(entry, Standing.GUESSED)
         entry.starts = max(entry.starts, starts)
 
@@ -197,7 +197,7 @@ class _Line:
 
     # -- what follows from it -------------------------------------------------------------------------
 
-    def begins(self, entry: Entry, now: float) -> float:
+    def begins(self, entry: Wait, now: float) -> float:
         """Return the earliest moment at which it can have begun."""
         if entry.standing is not Standing.WAITING or not self._is_ordered:
             return entry.starts
@@ -208,7 +208,7 @@ class _Line:
         fewest = max(0.0, ahead - SPREAD * math.sqrt(ahead))
         return max(begins, now + fewest * self._seconds_each(now))
 
-    def _queued_at(self, entry: Entry) -> float:
+    def _queued_at(self, entry: Wait) -> float:
         """Return when it was last known to be queued."""
         mark = bisect_right(self._marks, entry.place, key=_at)
         return self._marks[mark - 1][1] if mark else -math.inf
@@ -216,7 +216,7 @@ class _Line:
     def _seconds_each(self, now: float) -> float:
         return (now - self._ends[0]) / (len(self._ends) - 1) if len(self._ends) >= ENOUGH else 0.0
 
-    def scout(self, rng: random.Random, now: float) -> Entry | None:
+    def scout(self, rng: random.Random, now: float) -> Wait | None:
         """Return one of the queue, any, when it is time for that."""
         front = self._front()
         if now < self._next_scout or front == len(self.waiting):

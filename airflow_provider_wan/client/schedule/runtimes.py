@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 
-from airflow_provider_wan.client.schedule.asks import Entry
+from airflow_provider_wan.client.schedule.asks import Wait
 from airflow_provider_wan.client.tasks import TaskStatus, VideoTask
 
 TYPICAL_LEAST = 60.0
@@ -23,9 +22,6 @@ CAUTION = 0.9
 LONGEST = 900.0
 """Seconds: no look is put off for longer, whatever was learnt."""
 
-GAIN = 0.5
-"""Weight of the latest page in what pages are expected to bring."""
-
 
 class Runtimes:
     """The recent run times (seconds from leaving the queue to the end) by profile."""
@@ -34,7 +30,7 @@ class Runtimes:
         self._seen: dict[str, deque[float]] = {}
         self._least: dict[str, float] = {}
 
-    def learn(self, entry: Entry, task: VideoTask, least: float, now: float) -> None:
+    def learn(self, entry: Wait, task: VideoTask, least: float, now: float) -> None:
         """Take what a task that has ended tells.
 
         :param least: seconds that it was thought to run at least.
@@ -58,7 +54,7 @@ class Runtimes:
         if len(seen) >= ENOUGH:
             self._least[profile] = min(LONGEST, sorted(seen)[len(seen) // 20] * CAUTION)
 
-    def least(self, entry: Entry, is_cheap: bool) -> float:
+    def least(self, entry: Wait, is_cheap: bool) -> float:
         """Return the seconds that such a task runs at least.
 
         :param is_cheap: whether a look shows many tasks at once.
@@ -68,33 +64,3 @@ class Runtimes:
             return learnt
         intervals = COLD_INTERVALS_LISTED if is_cheap else COLD_INTERVALS
         return max(0.0, min(TYPICAL_LEAST, intervals * entry.interval) - 0.5 * entry.interval)
-
-
-class Yields:
-    """How many ends a page of the vendor's list brings for each second since it was last looked at."""
-
-    def __init__(self) -> None:
-        self.per_second = 0.0
-        self._looked: dict[int, float] = {}
-        self._none_before = -math.inf
-        self._is_barren = self._was_barren = False
-
-    def turn(self) -> None:
-        """Note that a sweep begins."""
-        self._was_barren, self._is_barren = self._is_barren, True
-
-    def learn(self, number: int, ends: int, now: float) -> None:
-        """Take what page ``number`` shows at ``now``."""
-        since = max(self._looked.get(number, -math.inf), self._none_before)
-        gain = GAIN
-        if self._is_barren and self._was_barren:
-            # Tasks that were made together end together: after whole sweeps without an end, the first ones are fresh.
-            if ends:
-                gain = 1.0
-            else:
-                self._none_before = now
-        if ends:
-            self._is_barren = False
-        self._looked[number] = now
-        if now > since:
-            self.per_second += gain * (ends / (now - since) - self.per_second)

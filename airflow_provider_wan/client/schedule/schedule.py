@@ -12,7 +12,7 @@ import random
 from collections import deque
 
 from airflow_provider_wan.client.errors import WanAuthError, WanError, WanQuotaError, WanRequestError
-from airflow_provider_wan.client.schedule.asks import Ask, Entry, Page, Query, Standing
+from airflow_provider_wan.client.schedule.asks import Ask, Page, Query, Standing, Wait
 from airflow_provider_wan.client.schedule.pace import Pace
 from airflow_provider_wan.client.schedule.queues import Queues
 from airflow_provider_wan.client.schedule.runtimes import LONGEST, Runtimes
@@ -55,12 +55,12 @@ class Schedule:
         self._sweeps = Sweeps(self._put_off, self._rng) if can_list else None
         self._runtimes = Runtimes()
         self._queues = Queues(self._rng)
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, Wait] = {}
         self._asked: set[str] = set()
-        self._heap: list[tuple[float, int, Entry]] = []
+        self._heap: list[tuple[float, int, Wait]] = []
         self._order = 0
-        self._urgent: deque[Entry] = deque()
-        self._results: deque[Entry] = deque()
+        self._urgent: deque[Wait] = deque()
+        self._results: deque[Wait] = deque()
         self._guests: dict[Ask, None] = {}
         self._turn = 0
         self._next_cycle = math.inf
@@ -83,7 +83,7 @@ class Schedule:
             known.interval = min(known.interval, interval)
             self._put_off(known, min(known.due, now + interval))
             return
-        entry = Entry(handle, interval, profile, not_before=now + interval, made=now - age, looked=now, due=now)
+        entry = Wait(handle, interval, profile, not_before=now + interval, made=now - age, looked=now, due=now)
         self._queues.join(entry)
         self._entries[handle.task_id] = entry
         entry.may_end = entry.made + self._least(entry)
@@ -92,7 +92,7 @@ class Schedule:
         if self._sweeps:
             self._next_cycle = min(self._next_cycle, now + interval)
 
-    def _least(self, entry: Entry) -> float:
+    def _least(self, entry: Wait) -> float:
         """Return the seconds such a task runs at least."""
         return self._runtimes.least(entry, is_cheap=self._sweeps is not None and len(self._entries) > 2)
 
@@ -184,7 +184,7 @@ class Schedule:
             del self._guests[ask]
         return ask
 
-    def _is_behind_others(self, entry: Entry, now: float) -> bool:
+    def _is_behind_others(self, entry: Wait, now: float) -> bool:
         """Put a task off whose turn in the vendor's queue cannot have come, as far as others tell."""
         if entry.standing is not Standing.WAITING:
             return False
@@ -192,14 +192,14 @@ class Schedule:
         entry.due = max(entry.due, min(entry.may_end, entry.looked + PATIENCE))
         return entry.due > now
 
-    def _first_of(self, line: deque[Entry]) -> Entry | None:
+    def _first_of(self, line: deque[Wait]) -> Wait | None:
         while line:
             entry = line.popleft()
             if self._is_open(entry):
                 return entry
         return None
 
-    def _is_open(self, entry: Entry) -> bool:
+    def _is_open(self, entry: Wait) -> bool:
         task_id = entry.handle.task_id
         return self._entries.get(task_id) is entry and task_id not in self._asked
 
@@ -224,7 +224,7 @@ class Schedule:
         # Where many are queued, a full sweep shows who has not begun: they need not be looked for in the next ones.
         sweeps.begin(ripe, now, cycle, may_be_by_status=2 * self._queues.waiting <= len(self._entries))
 
-    def _may_show(self, entry: Entry) -> bool:
+    def _may_show(self, entry: Wait) -> bool:
         """Whether the list can be expected to show a task; one that it did not show gets another chance at times."""
         return entry.misses < MISSES_ALLOWED or self._cycles % PROBE_CYCLES == 0
 
@@ -275,7 +275,7 @@ class Schedule:
             pause = min(pause, 2.0 ** min(entry.failures, 6))
         self._put_off(entry, now + pause * self._rng.uniform(0.5, 1.0))
 
-    def _take_row(self, entry: Entry, row: VideoTask, now: float) -> None:
+    def _take_row(self, entry: Wait, row: VideoTask, now: float) -> None:
         """Take what a sweep shows of one task."""
         if row.status.is_ended:
             if entry.is_ended:
@@ -291,7 +291,7 @@ class Schedule:
         elif row.status is not TaskStatus.UNKNOWN:
             self._put_off(entry, self._next_look(entry, row, now))
 
-    def _next_look(self, entry: Entry, task: VideoTask, now: float) -> float:
+    def _next_look(self, entry: Wait, task: VideoTask, now: float) -> float:
         """Return when a task that has not ended is worth another look."""
         if task.status is TaskStatus.PENDING:
             # It has its whole run before it, and whoever is ahead of it in the queue.
@@ -303,7 +303,7 @@ class Schedule:
         entry.may_end = self._may_end(entry, now)
         return max(now + entry.interval, entry.may_end)
 
-    def _see(self, entry: Entry, status: TaskStatus, now: float) -> None:
+    def _see(self, entry: Wait, status: TaskStatus, now: float) -> None:
         """Take a task's state for what it tells of others."""
         for other in self._queues.see(entry, status, now):
             other.may_end = self._may_end(other, now)
@@ -312,18 +312,18 @@ class Schedule:
             due = max(soonest, other.may_end) + self._rng.uniform(0.0, other.interval)
             self._put_off(other, min(due, other.looked + PATIENCE))
 
-    def _may_end(self, entry: Entry, now: float) -> float:
+    def _may_end(self, entry: Wait, now: float) -> float:
         return min(now + LONGEST, self._queues.begins(entry, now) + self._least(entry))
 
     # -- the line -------------------------------------------------------------------------------------
 
-    def _put_off(self, entry: Entry, due: float) -> None:
+    def _put_off(self, entry: Wait, due: float) -> None:
         due = entry.due = max(due, entry.not_before)
         # One that stands in the heap too early is put right when its turn comes, so that places do not pile up.
         if due < entry.queued:
             self._push(entry)
 
-    def _push(self, entry: Entry) -> None:
+    def _push(self, entry: Wait) -> None:
         self._order += 1
         # Rounded up, so that of thousands that are put off again and again, many cost one waking-up.
         grain = entry.interval * GRAIN

@@ -6,7 +6,7 @@ import math
 from collections import Counter, deque
 from dataclasses import dataclass
 
-from airflow_provider_wan.client.schedule.asks import Entry, Page
+from airflow_provider_wan.client.schedule.asks import Page, Wait
 from airflow_provider_wan.client.tasks import TaskStatus
 from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage
 
@@ -18,7 +18,7 @@ TRIES = 3
 
 
 @dataclass(eq=False)
-class Reading:
+class PageRange:
     """One list, read from its first page to its last."""
 
     wanted: TaskFilter
@@ -37,7 +37,7 @@ class Sweep:
     :param seconds: what it may take in all.
     """
 
-    def __init__(self, lists: list[TaskFilter], looked_for: dict[str, Entry], now: float, seconds: float) -> None:
+    def __init__(self, lists: list[TaskFilter], looked_for: dict[str, Wait], now: float, seconds: float) -> None:
         self.is_full = lists[0].status is None
         self.unseen = looked_for
         self.found = 0
@@ -47,7 +47,7 @@ class Sweep:
         self.ended: Counter[TaskStatus] = Counter()
         """Rows, ours and others', by the states that are ends."""
         self._failures = 0
-        self._readings = [Reading(wanted) for wanted in lists]
+        self._readings = [PageRange(wanted) for wanted in lists]
         self._todo = deque(Page(wanted, 1) for wanted in lists)
 
     @property
@@ -71,11 +71,11 @@ class Sweep:
         self.asked = now
         return self._todo.popleft()
 
-    def reading_of(self, ask: Page) -> Reading | None:
+    def reading_of(self, ask: Page) -> PageRange | None:
         """Return the list that a page belongs to; nothing if it was asked for by an earlier sweep."""
         return next((reading for reading in self._readings if reading.wanted is ask.wanted), None)
 
-    def answered(self, reading: Reading, ask: Page, page: TaskPage) -> None:
+    def answered(self, reading: PageRange, ask: Page, page: TaskPage) -> None:
         """Take a page, and lay out the next ones."""
         if ask.wanted.status or self.is_full:
             self.ended.update(row.status for row in page.tasks if row.status.is_ended)

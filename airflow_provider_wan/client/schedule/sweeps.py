@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from airflow_provider_wan.client.schedule.asks import Entry, Page
-from airflow_provider_wan.client.schedule.runtimes import Yields
+from airflow_provider_wan.client.schedule.asks import Page, Wait
 from airflow_provider_wan.client.schedule.sweep import ENDS, Sweep
 from airflow_provider_wan.client.tasks import TaskStatus, VideoTask
 from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage
@@ -50,13 +49,17 @@ WORTH = 10.0
 """Ends that a page is to bring, for it costs a request as each of them does: so fast sweeps follow one another."""
 
 
+GAIN = 0.5
+"""Weight of the latest page in what pages are expected to bring."""
+
+
 class Sweeps:
     """Decides when to sweep, over which window, and what a sweep tells.
 
     :param put_off: sets the time at which an entry is worth a query of its own.
     """
 
-    def __init__(self, put_off: Callable[[Entry, float], None], rng: random.Random) -> None:
+    def __init__(self, put_off: Callable[[Wait, float], None], rng: random.Random) -> None:
         self._put_off = put_off
         self._rng = rng
         self._sweep: Sweep | None = None
@@ -85,7 +88,7 @@ class Sweeps:
         """Return when the next sweep is to begin, by what the last one has shown."""
         return self._latest.began + self.seconds(self._latest.seconds) if self._latest else math.inf
 
-    def begin(self, ripe: list[Entry], now: float, cycle: float, may_be_by_status: bool) -> None:
+    def begin(self, ripe: list[Wait], now: float, cycle: float, may_be_by_status: bool) -> None:
         """Begin a sweep for the ``ripe`` entries if it costs fewer requests than asking for each.
 
         :param cycle: seconds that it may take.
@@ -113,7 +116,7 @@ class Sweeps:
             if entry.due < now + 1.2 * cycle:
                 self._put_off(entry, now + cycle * (longer + self._rng.uniform(1.2, 1.8)))
 
-    def _window(self, entries: list[Entry]) -> TaskFilter:
+    def _window(self, entries: list[Wait]) -> TaskFilter:
         models = {entry.handle.model for entry in entries}
         return TaskFilter(
             since=datetime.fromtimestamp(entries[0].submitted - self._margins.before, UTC),
@@ -122,7 +125,7 @@ class Sweeps:
             page_size=PAGE_SIZE,
         )
 
-    def _by_status(self, chosen: list[Entry], cost: int) -> tuple[list[TaskFilter], list[Entry], list[Entry]] | None:
+    def _by_status(self, chosen: list[Wait], cost: int) -> tuple[list[TaskFilter], list[Wait], list[Wait]] | None:
         """Return the lists of what has ended, if that is enough and much cheaper than a full sweep.
 
         With them comes a list of everything since the first task that no list has shown yet, and the tasks which that
@@ -145,12 +148,12 @@ class Sweeps:
                 newcomers = []
         return (lists, newcomers, chosen) if pages <= CHEAPER * cost else None
 
-    def _rows(self, entries: list[Entry]) -> float:
+    def _rows(self, entries: list[Wait]) -> float:
         """Return how many rows the list of everything has in the window of these."""
         seconds = entries[-1].submitted - entries[0].submitted + self._margins.before + self._margins.after
         return len(entries) + self._foreign * seconds
 
-    def _first(self, ripe: list[Entry]) -> tuple[int, int] | None:
+    def _first(self, ripe: list[Wait]) -> tuple[int, int] | None:
         """Return from which entry on (oldest first) a full sweep is cheapest, and what it costs.
 
         ``None`` when single queries are cheaper.
@@ -183,8 +186,8 @@ class Sweeps:
         return page
 
     def answered(
-        self, ask: Page, page: TaskPage, entries: Mapping[str, Entry], now: float
-    ) -> list[tuple[Entry, VideoTask]]:
+        self, ask: Page, page: TaskPage, entries: Mapping[str, Wait], now: float
+    ) -> list[tuple[Wait, VideoTask]]:
         """Take a page; return those of ``entries`` that it shows, with their rows."""
         sweep = self._sweep
         reading = sweep.reading_of(ask) if sweep else None
@@ -282,7 +285,7 @@ class Sweeps:
         self._fruitless += 1
         self._rest = min(LONGEST_REST, 2**self._fruitless)
 
-    def _singly(self, entries: Iterable[Entry], now: float) -> None:
+    def _singly(self, entries: Iterable[Wait], now: float) -> None:
         for entry in entries:
             self._put_off(entry, now + entry.interval * self._rng.random())
 
@@ -298,7 +301,7 @@ class _Margins:
         self._least = self._most = 0.0
         self.before = self.after = WIDEST_MARGIN
 
-    def learn(self, entry: Entry, row: VideoTask) -> None:
+    def learn(self, entry: Wait, row: VideoTask) -> None:
         if row.submitted_at is None:
             return
         off = row.submitted_at.timestamp() - entry.submitted
@@ -307,3 +310,33 @@ class _Margins:
         if self._seen >= 20:
             self.before = min(WIDEST_MARGIN, NARROWEST_MARGIN - self._least)
             self.after = min(WIDEST_MARGIN, NARROWEST_MARGIN + self._most)
+
+
+class Yields:
+    """How many ends a page of the vendor's list brings for each second since it was last looked at."""
+
+    def __init__(self) -> None:
+        self.per_second = 0.0
+        self._looked: dict[int, float] = {}
+        self._none_before = -math.inf
+        self._is_barren = self._was_barren = False
+
+    def turn(self) -> None:
+        """Note that a sweep begins."""
+        self._was_barren, self._is_barren = self._is_barren, True
+
+    def learn(self, number: int, ends: int, now: float) -> None:
+        """Take what page ``number`` shows at ``now``."""
+        since = max(self._looked.get(number, -math.inf), self._none_before)
+        gain = GAIN
+        if self._is_barren and self._was_barren:
+            # Tasks that were made together end together: after whole sweeps without an end, the first ones are fresh.
+            if ends:
+                gain = 1.0
+            else:
+                self._none_before = now
+        if ends:
+            self._is_barren = False
+        self._looked[number] = now
+        if now > since:
+            self.per_second += gain * (ends / (now - since) - self.per_second)

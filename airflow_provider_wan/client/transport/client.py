@@ -15,14 +15,15 @@ from typing import Any
 
 import httpx
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import Violation, WanAuthError, WanRequestError
-from airflow_provider_wan.client.exchange import Account, Answer, Broken, Call, Pause, public_url, request_id_in
+from airflow_provider_wan.client.exchange import Answer, Broken, Call, Pause, request_id_in
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask
 from airflow_provider_wan.client.transport.flows import Flow, Flows, Outcome, Patience, T
+from airflow_provider_wan.client.urls import public_url
 from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage, Upload, Vendor
-from airflow_provider_wan.client.vendors.checking import check
 
 MAX_BODY = 8 * 1024 * 1024
 """Bytes read of one answer; a page of 100 tasks has about 50 KB."""
@@ -213,7 +214,7 @@ class WanClient(_Base):
         :raises WanSubmissionUnknown: when the answer was lost.
         :raises WanError: when the vendor refused.
         """
-        check(request, self.vendor)
+        self.vendor.check(request)
         return self.run(self.flows.submit(request, idempotency_key, patience or Patience()))
 
     def get_task(self, handle: TaskHandle, patience: Patience | None = None) -> VideoTask:
@@ -301,7 +302,7 @@ class AsyncWanClient(_Base):
         self, request: VideoRequest, idempotency_key: str | None = None, patience: Patience | None = None
     ) -> TaskHandle:
         """Check and submit ``request``; see :meth:`WanClient.submit`."""
-        check(request, self.vendor)
+        self.vendor.check(request)
         return await self.run(self.flows.submit(request, idempotency_key, patience or Patience()))
 
     async def get_task(self, handle: TaskHandle, patience: Patience | None = None) -> VideoTask:

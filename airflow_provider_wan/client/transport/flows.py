@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import (
     WanAuthError,
     WanBillingError,
@@ -22,7 +23,7 @@ from airflow_provider_wan.client.errors import (
     WanSubmissionUnknown,
     WanTransportError,
 )
-from airflow_provider_wan.client.exchange import Account, Answer, Broken, Call, Pause, not_the_api
+from airflow_provider_wan.client.exchange import Answer, Broken, Call, Pause, not_the_api
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage, Upload, Vendor
@@ -87,7 +88,7 @@ class Flows:
         """
         if self.vendor.has_idempotency_key and idempotency_key is None:
             idempotency_key = uuid.uuid4().hex
-        call = self.vendor.submit(request, self.account, idempotency_key)
+        call = self.vendor.submit_call(request, self.account, idempotency_key)
         waited, attempt, undecided = 0.0, 0, 0
         while True:
             outcome = yield call
@@ -200,7 +201,7 @@ class Flows:
         """
         return (
             yield from self.query(
-                self.vendor.get_task(handle),
+                self.vendor.task_call(handle),
                 patience,
                 lambda answer: self.vendor.read_task(answer, handle),
                 handle.task_id,
@@ -211,7 +212,7 @@ class Flows:
         """Fetch one page of the task list."""
         return (
             yield from self.query(
-                self.vendor.list_tasks(wanted, page),
+                self.vendor.page_call(wanted, page),
                 patience,
                 lambda answer: self.vendor.read_page(answer, wanted, page),
             )
@@ -223,7 +224,7 @@ class Flows:
             return False
         try:
             yield from self.query(
-                self.vendor.cancel(handle),
+                self.vendor.cancel_call(handle),
                 patience,
                 lambda answer: self._json_of(answer, "cancel_task", handle.task_id),
                 handle.task_id,
@@ -238,7 +239,7 @@ class Flows:
         :raises WanError: when a step was refused.
         """
         call, url = yield from self.query(
-            self.vendor.upload_start(upload), patience, lambda answer: self.vendor.upload_finish(answer, upload)
+            self.vendor.upload_call(upload), patience, lambda answer: self.vendor.upload_finish(answer, upload)
         )
         if call is not None:
             outcome = yield call
@@ -254,9 +255,7 @@ class Flows:
 
         :raises WanError: saying what is wrong with it.
         """
-        yield from self.query(
-            self.vendor.key_check(), patience, lambda answer: self._json_of(answer, "test_connection")
-        )
+        yield from self.query(self.vendor.key_call(), patience, lambda answer: self._json_of(answer, "test_connection"))
         return f"{self.vendor.title} accepts the key"
 
     def _json_of(self, answer: Answer, call: str, task_id: str | None = None) -> dict[str, Any]:

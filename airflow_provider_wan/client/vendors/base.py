@@ -2,71 +2,40 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from enum import StrEnum
+from datetime import datetime
 from typing import Any, ClassVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import (
     Violation,
-    WanAuthError,
     WanBillingError,
     WanError,
     WanModerationError,
-    WanQuotaError,
-    WanRejectedError,
-    WanServerError,
+    WanRequestError,
     WanTaskFailed,
-    shorten,
 )
-from airflow_provider_wan.client.exchange import Account, Answer, Call, not_the_api
-from airflow_provider_wan.client.requests import VideoRequest
+from airflow_provider_wan.client.exchange import Answer, Call, not_the_api
+from airflow_provider_wan.client.requests import ImageToVideoRequest, ReferenceToVideoRequest, VideoRequest
 from airflow_provider_wan.client.rules.media import MEDIA_SCHEMES
+from airflow_provider_wan.client.rules.request import violations_of
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
-
-MESSAGE_LIMIT = 500
-ID_LIMIT = 256
-
-STATUS_SPEAKS = frozenset({401, 402, 403, 429})
-"""HTTP statuses whose meaning is plain whatever the body is."""
-
-
-class Failure(StrEnum):
-    """What an error means for the caller, whatever the vendor calls it."""
-
-    REQUEST = "request"
-    AUTH = "auth"
-    BILLING = "billing"
-    MODERATION = "moderation"
-    THROTTLED = "throttled"
-    SERVER = "server"
-    NOT_FOUND = "not_found"
-
-
-ERROR_TYPES: dict[Failure, type[WanError]] = {
-    Failure.REQUEST: WanRejectedError,
-    Failure.AUTH: WanAuthError,
-    Failure.BILLING: WanBillingError,
-    Failure.MODERATION: WanModerationError,
-    Failure.THROTTLED: WanQuotaError,
-    Failure.SERVER: WanServerError,
-    Failure.NOT_FOUND: WanRejectedError,
-}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """An error as the vendor put it, and what it means."""
-
-    failure: Failure
-    code: str | None
-    message: str
-    request_id: str | None = None
+from airflow_provider_wan.client.urls import shorten
+from airflow_provider_wan.client.vendors.failures import (
+    ERROR_TYPES,
+    MODERATION_WORDS,
+    PLAIN_STATUSES,
+    STATUS_SPEAKS,
+    Failure,
+    Problem,
+    classify,
+    default_failure,
+    problem_of,
+)
+from airflow_provider_wan.client.vendors.reading import retry_after
 
 
 @dataclass(frozen=True)
@@ -107,6 +76,15 @@ class Upload:
     model: str
 
 
+@dataclass(frozen=True)
+class Checked:
+    """A request that may be sent, the model it goes to, and what its author should know."""
+
+    request: VideoRequest
+    model: str
+    warnings: tuple[str, ...]
+
+
 class Vendor(ABC):
     """One vendor's API; stateless, does no I/O.
 
@@ -120,12 +98,10 @@ class Vendor(ABC):
     statuses: ClassVar[Mapping[str, TaskStatus]]
     queries_per_second: ClassVar[float] = 8.0
     submits_per_second: ClassVar[float] = 4.0
-    has_list: ClassVar[bool] = False
     list_tells_time: ClassVar[bool] = False
     """Whether the list's rows carry time and model and its paging is known: what polling and recovery need."""
     has_cancel: ClassVar[bool] = False
     has_idempotency_key: ClassVar[bool] = False
-    takes_webhook: ClassVar[bool] = False
     has_content_endpoint: ClassVar[bool] = False
     """Whether a result can be had from the API's own host, with the key, when no URL is given."""
     upload_types: ClassVar[tuple[str, ...]] = ()
@@ -152,12 +128,37 @@ class Vendor(ABC):
     def limits(self, request: VideoRequest, model: str) -> Iterator[Violation]:
         """Yield what this vendor cannot express (hard) or documents more narrowly than the model (soft)."""
 
+    def has_ratio(self, request: VideoRequest, model: str) -> bool:
+        """Whether a ratio is sent for such a request: not where the video is as wide as its first frame or clip."""
+        return not isinstance(request, ImageToVideoRequest)
+
     def remarks(self, request: VideoRequest, model: str) -> Iterator[str]:
         """Yield what a user should know although the request is accepted."""
-        return iter(())
+        if not request.ratio:
+            return
+        if not self.has_ratio(request, model):
+            yield f"ratio {request.ratio} is not sent: the video follows the first frame or clip"
+        elif isinstance(request, ReferenceToVideoRequest) and request.first_frame:
+            yield f"ratio {request.ratio} has no effect: the video follows first_frame"
+
+    def check(self, request: VideoRequest) -> Checked:
+        """Check ``request`` against its model's family and this vendor.
+
+        :raises WanRequestError: listing every violation at once; with ``strict=False`` only those that
+            cannot be sent at all, the others become warnings.
+        """
+        model = self.model_of(request)
+        of_model = list(dict.fromkeys(violations_of(request, model)))
+        refused = {item.field for item in of_model if item.hard}
+        found = [*of_model, *(item for item in self.limits(request, model) if item.field not in refused)]
+        fatal = [item for item in found if item.hard or request.strict]
+        if fatal:
+            raise WanRequestError(violations=fatal)
+        warnings = (*(str(item) for item in found), *self.remarks(request, model))
+        return Checked(request, model, warnings)
 
     @abstractmethod
-    def submit(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
+    def submit_call(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
         """Return the paid call."""
 
     @abstractmethod
@@ -165,7 +166,7 @@ class Vendor(ABC):
         """Return ``(task_id, request_id)``, or ``None`` when an accepted answer names no task."""
 
     @abstractmethod
-    def get_task(self, handle: TaskHandle) -> Call:
+    def task_call(self, handle: TaskHandle) -> Call:
         """Return the query of one task."""
 
     @abstractmethod
@@ -180,21 +181,36 @@ class Vendor(ABC):
         """Return the error an answer carries, or ``None`` when it is a good answer or not the vendor's."""
 
     @abstractmethod
-    def key_check(self) -> Call:
+    def key_call(self) -> Call:
         """Return a call that proves the key and costs nothing."""
 
     def task_failure(self, task: VideoTask) -> Failure:
         """Say what the failure of a task means."""
-        return classify(self.failure_codes, task.error_code, task.error_message, Failure.SERVER)
+        return classify(self._codes, task.error_code, task.error_message) or Failure.SERVER
 
     failure_codes: ClassVar[tuple[tuple[str, Failure], ...]] = ()
     """Prefixes of codes (or words of messages), most specific first, and what they mean."""
+    moderation_words: ClassVar[tuple[tuple[str, Failure], ...]] = MODERATION_WORDS
+    """Looked up before ``failure_codes``."""
+    plain_statuses: ClassVar[frozenset[int]] = PLAIN_STATUSES
+    """HTTP statuses that say more than the code in the body does."""
+
+    @property
+    def _codes(self) -> tuple[tuple[str, Failure], ...]:
+        return self.moderation_words + self.failure_codes
+
+    def judge(self, status: int, code: str | None, message: str | None, request_id: str | None) -> Problem | None:
+        """Say what an error of this vendor means; nothing where it says nothing."""
+        if code is None and message is None:
+            return None
+        codes = () if status in self.plain_statuses else self._codes
+        return problem_of(codes, status, code, message, request_id)
 
     def is_final(self, task: VideoTask) -> bool:
         """Whether waiting on is pointless at once; an ``unknown`` is bearable for a while by default."""
         return task.status.is_ended
 
-    def list_tasks(self, wanted: TaskFilter, page: int) -> Call:
+    def page_call(self, wanted: TaskFilter, page: int) -> Call:
         """Return the call for one page of the task list."""
         raise NotImplementedError(f"{self.title} has no task list")
 
@@ -202,11 +218,11 @@ class Vendor(ABC):
         """Return one page of the task list."""
         raise NotImplementedError(f"{self.title} has no task list")
 
-    def cancel(self, handle: TaskHandle) -> Call:
+    def cancel_call(self, handle: TaskHandle) -> Call:
         """Return the cancellation of a queued task."""
         raise NotImplementedError(f"{self.title} cannot cancel")
 
-    def upload_start(self, upload: Upload) -> Call:
+    def upload_call(self, upload: Upload) -> Call:
         """Return the first call of an upload."""
         raise NotImplementedError(f"{self.title} takes no uploads")
 
@@ -216,7 +232,7 @@ class Vendor(ABC):
 
     def task_page(self, handle: TaskHandle, account: Account) -> str:
         """Return an address that names the task; most vendors show it to API clients only."""
-        return account.base_url + self.get_task(handle).target
+        return account.base_url + self.task_call(handle).target
 
     def content_url(self, task: VideoTask, account: Account) -> str | None:
         """Return a result address on the API's own host that needs the key, where the vendor has one."""
@@ -250,7 +266,7 @@ class Vendor(ABC):
             retry_after=retry_after(answer),
         )
 
-    def error_of(self, task: VideoTask) -> WanError:
+    def failure_of(self, task: VideoTask) -> WanError:
         """Return the error that a failed task means."""
         failure = self.task_failure(task)
         kind = WanTaskFailed
@@ -266,59 +282,6 @@ class Vendor(ABC):
             task_id=task.task_id,
             retryable=failure in (Failure.SERVER, Failure.THROTTLED),
         )
-
-
-def classify(codes: Iterable[tuple[str, Failure]], code: str | None, message: str | None, default: Failure) -> Failure:
-    """Look a code up by prefix, then the message by the words marked with ``~``; ignore case."""
-    lower_code, lower_message = (code or "").lower(), (message or "").lower()
-    for pattern, failure in codes:
-        if pattern.startswith("~"):
-            if pattern[1:].lower() in lower_message:
-                return failure
-        elif lower_code.startswith(pattern.lower()):
-            return failure
-    return default
-
-
-def default_failure(status: int) -> Failure:
-    """Say what an HTTP status means where the body says nothing more."""
-    table = {
-        401: Failure.AUTH,
-        402: Failure.BILLING,
-        403: Failure.AUTH,
-        404: Failure.NOT_FOUND,
-        408: Failure.SERVER,
-        425: Failure.SERVER,
-        429: Failure.THROTTLED,
-    }
-    return table.get(status, Failure.SERVER if status >= 500 else Failure.REQUEST)
-
-
-def retry_after(answer: Answer) -> float | None:
-    """Return the seconds of a ``Retry-After`` header (a number, or an HTTP date), at least 0."""
-    value = answer.headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        when = http_date(value)
-        seconds = (when - datetime.now(UTC)).total_seconds() if when else math.nan
-    return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def served_at(answer: Answer) -> datetime | None:
-    """Return the vendor's clock, from the answer's ``Date`` header."""
-    return http_date(answer.headers.get("date", ""))
-
-
-def http_date(text: str) -> datetime | None:
-    """Read the date of an HTTP header; anything else is ``None``."""
-    try:
-        when = parsedate_to_datetime(text)
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 def merge(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -338,74 +301,6 @@ def without_none(**fields: Any) -> dict[str, Any]:
 def path_part(task_id: str) -> str:
     """Quote a task id for use in a path."""
     return quote(task_id, safe="")
-
-
-def id_of(*places: object) -> str | None:
-    """Return the first of ``places`` that can be an id: a text without control characters, or a number."""
-    for value in places:
-        if isinstance(value, str | int) and not isinstance(value, bool):
-            text = str(value).strip()
-            if text.strip(".") and text.isprintable() and len(text) <= ID_LIMIT:
-                return text
-    return None
-
-
-def text_or_none(value: object, limit: int = MESSAGE_LIMIT) -> str | None:
-    """Return a vendor's value as bounded text, or ``None`` for nothing."""
-    if value is None or value == "":
-        return None
-    return str(value)[:limit]
-
-
-def unix_time(value: object) -> datetime | None:
-    """Read unix seconds; anything else is ``None``."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return datetime.fromtimestamp(float(value), UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def as_dict(value: object) -> dict[str, Any]:
-    """Return ``value`` if it is a JSON object, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def urls_in(value: object) -> list[str]:
-    """Return the http(s) URLs of a string or a (nested) list of strings."""
-    if isinstance(value, str):
-        return [value] if is_web_url(value) else []
-    if isinstance(value, list):
-        return [url for item in value for url in urls_in(item)]
-    return []
-
-
-def is_web_url(url: str) -> bool:
-    """Whether ``url`` is a full http or https address."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable()
-    except ValueError:
-        return False
-
-
-def later(when: datetime | None, seconds: float) -> datetime | None:
-    """Return the moment ``seconds`` after ``when``, or ``None`` where there is none."""
-    try:
-        return when + timedelta(seconds=seconds) if when else None
-    except OverflowError:
-        return None
-
-
-def percent(value: object) -> int | None:
-    """Read a progress of 0 to 100."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return max(0, min(100, int(float(str(value).rstrip("% ")))))
-    except (ValueError, OverflowError):
-        return None
 
 
 def cannot(vendor: str, field: str, given: object, fix: str = "remove it, or use another vendor") -> Violation:

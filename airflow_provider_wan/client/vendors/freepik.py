@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import Violation, WanRequestError
-from airflow_provider_wan.client.exchange import Account, Answer, Call, not_the_api
+from airflow_provider_wan.client.exchange import Answer, Call, not_the_api
 from airflow_provider_wan.client.requests import (
     ImageToVideoRequest,
     ReferenceToVideoRequest,
@@ -22,24 +23,18 @@ from airflow_provider_wan.client.requests import (
 )
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
 from airflow_provider_wan.client.vendors.base import (
-    Failure,
-    Problem,
     TaskFilter,
     TaskPage,
     Upload,
     Vendor,
-    as_dict,
     cannot,
     check_schemes,
-    classify,
-    default_failure,
-    id_of,
     merge,
     path_part,
-    text_or_none,
-    urls_in,
     without_none,
 )
+from airflow_provider_wan.client.vendors.failures import Failure, Problem
+from airflow_provider_wan.client.vendors.reading import as_dict, id_of, text_or_none, urls_in
 
 MODEL = "wan-2-7"
 
@@ -67,19 +62,11 @@ class Freepik(Vendor):
     # 10 hits a second per IP averaged over two minutes are allowed; keep headroom.
     queries_per_second = 6.0
     submits_per_second = 2.0
-    has_list = True
-    takes_webhook = True
     # The vendor documents 503 as "overloaded, come back".
     repeatable_statuses = frozenset({429, 503})
+    plain_statuses = frozenset({401, 402, 404, 429, 500, 502, 503, 504})
     upload_types = ("image/png", "image/jpeg", "image/webp")
     failure_codes = (
-        ("~nsfw", Failure.MODERATION),
-        ("~moderation", Failure.MODERATION),
-        ("~inappropriate", Failure.MODERATION),
-        ("~sensitive content", Failure.MODERATION),
-        ("~sensitive word", Failure.MODERATION),
-        ("sensitive_words", Failure.MODERATION),
-        ("DataInspection", Failure.MODERATION),
         ("~insufficient credit", Failure.BILLING),
         ("~not enough credits", Failure.BILLING),
         ("InvalidParameter", Failure.REQUEST),
@@ -113,14 +100,7 @@ class Freepik(Vendor):
             case VideoEditRequest() if request.audio_setting:
                 yield cannot(self.title, "audio_setting", request.audio_setting)
 
-    def remarks(self, request: VideoRequest, model: str) -> Iterator[str]:
-        """Yield what is accepted but has no effect."""
-        if isinstance(request, ImageToVideoRequest) and request.ratio:
-            yield f"ratio {request.ratio} is not sent: the video follows the first frame or clip"
-        if isinstance(request, ReferenceToVideoRequest) and request.ratio and request.first_frame:
-            yield f"ratio {request.ratio} has no effect: the video follows first_frame"
-
-    def submit(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
+    def submit_call(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
         """Return ``POST /v1/ai/{mode}/wan-2-7``."""
         return Call("submit", "POST", _path(request.mode), json=merge(_body(request), request.extra_body))
 
@@ -130,7 +110,7 @@ class Freepik(Vendor):
         task_id = id_of((as_dict(content.get("data")) or content).get("task_id"))
         return (task_id, answer.headers.get("x-request-id")) if task_id else None
 
-    def get_task(self, handle: TaskHandle) -> Call:
+    def task_call(self, handle: TaskHandle) -> Call:
         """Return ``GET`` below the path of the handle's mode."""
         return Call("get_task", "GET", f"{_path(handle.mode)}/{path_part(handle.task_id)}")
 
@@ -190,19 +170,16 @@ class Freepik(Vendor):
             message = text_or_none("; ".join([*([message] if message else []), *named]))
         if message is None:
             return None
-        fallback = default_failure(answer.status)
-        failure = fallback
-        if answer.status in (400, 403, 422):
-            failure = classify(self.failure_codes, text_or_none(details.get("code")), message, fallback)
-        return Problem(failure, text_or_none(details.get("code")), message, answer.headers.get("x-request-id"))
+        code = text_or_none(details.get("code"))
+        return self.judge(answer.status, code, message, answer.headers.get("x-request-id"))
 
-    def key_check(self) -> Call:
+    def key_call(self) -> Call:
         """Return the task list of one mode, which needs a key and makes nothing."""
         return Call("test_connection", "GET", _path(Mode.TEXT_TO_VIDEO))
 
     # The list is there for people: its rows carry no time and no prompt and its paging is not documented, so
     # neither recovery nor polling builds on it (list_tells_time stays false).
-    def list_tasks(self, wanted: TaskFilter, page: int) -> Call:
+    def page_call(self, wanted: TaskFilter, page: int) -> Call:
         """Return the list of one mode (text to video when none is named)."""
         return Call("list_tasks", "GET", _path(wanted.mode or Mode.TEXT_TO_VIDEO))
 
@@ -215,7 +192,7 @@ class Freepik(Vendor):
         found = [self._task(row, task_id, mode) for row in map(as_dict, rows) if (task_id := id_of(row.get("task_id")))]
         return TaskPage(found, None, len(found))
 
-    def upload_start(self, upload: Upload) -> Call:
+    def upload_call(self, upload: Upload) -> Call:
         """Return the request for a presigned address (PNG, JPEG, WebP)."""
         body = {"files": [{"content_type": upload.content_type}]}
         return Call("upload", "POST", "/v1/ai/uploads/request-url", json=body)

@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_provider_wan.client.errors import Violation, WanRequestError, shorten
-from airflow_provider_wan.client.exchange import Account, Answer, Call, not_the_api
+from airflow_provider_wan.client.account import Account
+from airflow_provider_wan.client.errors import Violation, WanRequestError
+from airflow_provider_wan.client.exchange import Answer, Call, not_the_api
 from airflow_provider_wan.client.requests import (
     ImageToVideoRequest,
     ReferenceToVideoRequest,
@@ -22,27 +23,19 @@ from airflow_provider_wan.client.requests import (
 )
 from airflow_provider_wan.client.rules.families import Family, family_of
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
+from airflow_provider_wan.client.urls import shorten
 from airflow_provider_wan.client.vendors.base import (
-    Failure,
-    Problem,
     Upload,
     Vendor,
-    as_dict,
     cannot,
     check_schemes,
-    classify,
-    default_failure,
-    id_of,
-    later,
     merge,
     path_part,
-    percent,
-    text_or_none,
     undocumented,
-    unix_time,
-    urls_in,
     without_none,
 )
+from airflow_provider_wan.client.vendors.failures import Failure, Problem
+from airflow_provider_wan.client.vendors.reading import as_dict, id_of, later, percent, text_or_none, unix_time, urls_in
 
 OLD_MODEL = "wan2.6"
 """Has other names: https://docs.apimart.ai/en/api-reference/videos/wan2.6/generation."""
@@ -82,15 +75,6 @@ class Gccai(Vendor):
     has_idempotency_key = True
     upload_types = ("image/jpeg", "image/png", "image/webp", "image/gif")
     failure_codes = (
-        ("~moderation", Failure.MODERATION),
-        ("~inappropriate", Failure.MODERATION),
-        ("~sensitive content", Failure.MODERATION),
-        ("~sensitive word", Failure.MODERATION),
-        ("sensitive_words", Failure.MODERATION),
-        ("~content policy", Failure.MODERATION),
-        ("content_policy", Failure.MODERATION),
-        ("DataInspection", Failure.MODERATION),
-        ("IPInfringement", Failure.MODERATION),
         ("~insufficient balance", Failure.BILLING),
         ("~insufficient credit", Failure.BILLING),
         ("insufficient_", Failure.BILLING),
@@ -131,14 +115,7 @@ class Gccai(Vendor):
             case VideoEditRequest() if request.audio_setting:
                 yield undocumented(self.title, "audio_setting", request.audio_setting)
 
-    def remarks(self, request: VideoRequest, model: str) -> Iterator[str]:
-        """Yield what is accepted but has no effect."""
-        if isinstance(request, ImageToVideoRequest) and request.ratio:
-            yield f"ratio {request.ratio} is not sent: the video follows the first frame or clip"
-        if isinstance(request, ReferenceToVideoRequest) and request.ratio and request.first_frame:
-            yield f"ratio {request.ratio} has no effect: the video follows first_frame"
-
-    def submit(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
+    def submit_call(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
         """Return ``POST /v1/videos/generations``; the fields present choose between text and image mode."""
         if idempotency_key is not None and not IDEMPOTENCY_KEY.fullmatch(idempotency_key):
             rule = "has 1 to 191 visible ASCII characters without spaces"
@@ -155,7 +132,7 @@ class Gccai(Vendor):
         task_id = id_of(first.get("task_id"), first.get("id"))
         return (task_id, text_or_none(content.get("request_id"))) if task_id else None
 
-    def get_task(self, handle: TaskHandle) -> Call:
+    def task_call(self, handle: TaskHandle) -> Call:
         """Return ``GET /v1/tasks/{id}`` with English error texts."""
         return Call("get_task", "GET", f"/v1/tasks/{path_part(handle.task_id)}", params={"language": "en"})
 
@@ -208,22 +185,16 @@ class Gccai(Vendor):
             return None
         message = text_or_none(envelope.get("message") or content.get("message") or (error if error else None))
         said = text_or_none(envelope.get("code") or envelope.get("type") or code)
-        if said is None and message is None:
-            return None
         status = answer.status
         if 200 <= status < 300:
             status = int(said) if said and said.isdecimal() and 400 <= int(said) < 600 else 400
-        fallback = default_failure(status)
-        failure = fallback if status in (401, 402, 429) else classify(self.failure_codes, said, message, fallback)
-        if status >= 500 and failure is Failure.REQUEST:
-            failure = Failure.SERVER
-        return Problem(failure, said, message or "no message", text_or_none(content.get("request_id")))
+        return self.judge(status, said, message, text_or_none(content.get("request_id")))
 
-    def key_check(self) -> Call:
+    def key_call(self) -> Call:
         """Return the model catalogue, which needs a key and makes nothing."""
         return Call("test_connection", "GET", "/v1/models")
 
-    def upload_start(self, upload: Upload) -> Call:
+    def upload_call(self, upload: Upload) -> Call:
         """Return the upload of an image (JPEG, PNG, WebP, GIF, at most 20 MB); its URL lives 72 h."""
         file = ("file", upload.filename, upload.content, upload.content_type)
         return Call("upload", "POST", "/v1/uploads/images", file=file)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import Violation
-from airflow_provider_wan.client.exchange import Account, Answer, Call, not_the_api
+from airflow_provider_wan.client.exchange import Answer, Call, not_the_api
 from airflow_provider_wan.client.requests import (
     ImageToVideoRequest,
     ReferenceToVideoRequest,
@@ -23,26 +24,17 @@ from airflow_provider_wan.client.requests import (
 from airflow_provider_wan.client.rules.request import Family, family_of
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
 from airflow_provider_wan.client.vendors.base import (
-    Failure,
-    Problem,
     Vendor,
-    as_dict,
     cannot,
     check_schemes,
-    classify,
-    default_failure,
-    id_of,
-    later,
     merge,
     path_part,
-    percent,
-    text_or_none,
     undocumented,
-    unix_time,
-    urls_in,
     without_none,
 )
-from airflow_provider_wan.client.vendors.dashscope.bodies import media
+from airflow_provider_wan.client.vendors.failures import Failure, Problem
+from airflow_provider_wan.client.vendors.media_array import media
+from airflow_provider_wan.client.vendors.reading import as_dict, id_of, later, percent, text_or_none, unix_time, urls_in
 
 OLD_PROMPT_LIMIT = 800
 
@@ -79,14 +71,6 @@ class PowerTokens(Vendor):
     }
     cost_of_failure = " (failed tasks are refunded)"
     failure_codes = (
-        ("~moderation", Failure.MODERATION),
-        ("~inappropriate", Failure.MODERATION),
-        ("~sensitive content", Failure.MODERATION),
-        ("~sensitive word", Failure.MODERATION),
-        ("sensitive_words", Failure.MODERATION),
-        ("content_policy", Failure.MODERATION),
-        ("DataInspection", Failure.MODERATION),
-        ("IPInfringement", Failure.MODERATION),
         ("insufficient_", Failure.BILLING),
         ("~insufficient balance", Failure.BILLING),
         ("~insufficient credit", Failure.BILLING),
@@ -134,12 +118,13 @@ class PowerTokens(Vendor):
             case VideoEditRequest():
                 yield undocumented(self.title, "mode", request.mode)
 
+    def has_ratio(self, request: VideoRequest, model: str) -> bool:
+        """Whether the model has a ratio in this mode."""
+        return not (isinstance(request, ImageToVideoRequest) and family_of(model) is Family.WAN_2_7)
+
     def remarks(self, request: VideoRequest, model: str) -> Iterator[str]:
         """Yield where this vendor's page is narrower or a field has no effect."""
-        if isinstance(request, ImageToVideoRequest) and request.ratio and family_of(model) is Family.WAN_2_7:
-            yield f"ratio {request.ratio} is not sent: the video follows the first frame or clip"
-        if isinstance(request, ReferenceToVideoRequest) and request.ratio and request.first_frame:
-            yield f"ratio {request.ratio} has no effect: the video follows first_frame"
+        yield from super().remarks(request, model)
         length = len(request.prompt or "")
         if isinstance(request, TextToVideoRequest) and length > OLD_PROMPT_LIMIT and family_of(model) is Family.WAN_2_7:
             yield (
@@ -147,7 +132,7 @@ class PowerTokens(Vendor):
                 "the rest may be cut off"
             )
 
-    def submit(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
+    def submit_call(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
         """Return ``POST /v1/videos``."""
         body = merge(_body(request, self.model_of(request)), request.extra_body)
         return Call("submit", "POST", "/v1/videos", json=body)
@@ -158,7 +143,7 @@ class PowerTokens(Vendor):
         task_id = id_of(content.get("id"), content.get("task_id"), as_dict(content.get("data")).get("task_id"))
         return (task_id, _request_id(content, answer)) if task_id else None
 
-    def get_task(self, handle: TaskHandle) -> Call:
+    def task_call(self, handle: TaskHandle) -> Call:
         """Return ``GET /v1/videos/{id}``."""
         return Call("get_task", "GET", f"/v1/videos/{path_part(handle.task_id)}")
 
@@ -213,17 +198,9 @@ class PowerTokens(Vendor):
         message = text_or_none(envelope.get("message") or content.get("message"))
         if 200 <= answer.status < 300 and not envelope and (code is None or code in ("200", "0", "success")):
             return None
-        if code is None and message is None:
-            return None
-        fallback = default_failure(answer.status) if answer.status >= 400 else Failure.REQUEST
-        failure = classify(self.failure_codes, code, message, fallback)
-        if answer.status in (401, 402, 429):
-            failure = fallback
-        if answer.status >= 500 and failure is Failure.REQUEST:
-            failure = Failure.SERVER
-        return Problem(failure, code, message or "no message", _request_id(content, answer))
+        return self.judge(answer.status, code, message, _request_id(content, answer))
 
-    def key_check(self) -> Call:
+    def key_call(self) -> Call:
         """Return the model list, which needs a key and makes nothing."""
         return Call("test_connection", "GET", "/v1/models")
 

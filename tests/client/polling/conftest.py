@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from airflow_provider_wan.client.exchange import Account
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.polling.poller import Refresh, shared_poller
 from airflow_provider_wan.client.polling.watch import Ending
 from airflow_provider_wan.client.requests import TextToVideoRequest

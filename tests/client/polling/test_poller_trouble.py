@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanAuthError
-from airflow_provider_wan.client.exchange import Account
 from airflow_provider_wan.client.polling.poller import shared_poller
 from airflow_provider_wan.client.polling.watch import EndingStatus
 from airflow_provider_wan.client.schedule import pace

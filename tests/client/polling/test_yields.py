@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_wan.client.schedule.runtimes import Yields
+from airflow_provider_wan.client.schedule.sweeps import Yields
 
 PAGES, STEP = 10, 1.35
 

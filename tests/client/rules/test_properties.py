@@ -11,21 +11,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanError, WanRequestError
-from airflow_provider_wan.client.exchange import Account, Answer, Call
+from airflow_provider_wan.client.exchange import Answer, Call
 from airflow_provider_wan.client.requests import VideoRequest, build_request
 from airflow_provider_wan.client.rules.media import MEDIA_SETS
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, VideoTask, result_of
 from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage, Upload
-from airflow_provider_wan.client.vendors.checking import check
 from airflow_provider_wan.client.webhooks import read_webhook
-from airflow_provider_wan.sandbox.media_shelf import MediaShelf
+from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.settings import Settings
-from airflow_provider_wan.sandbox.tasks import Order
-from airflow_provider_wan.sandbox.vendors import dashscope_bodies, freepik_bodies, gccai_bodies, powertokens_bodies
-from airflow_provider_wan.sandbox.world import World
+from airflow_provider_wan.sandbox.vendors.dashscope import bodies as dashscope_bodies
+from airflow_provider_wan.sandbox.vendors.freepik import bodies as freepik_bodies
+from airflow_provider_wan.sandbox.vendors.gccai import bodies as gccai_bodies
+from airflow_provider_wan.sandbox.vendors.powertokens import bodies as powertokens_bodies
+from airflow_provider_wan.sandbox.world.tasks import Order
+from airflow_provider_wan.sandbox.world.world import World
 from tests.client.support import VENDORS, account, drive_flow, drive_submit, handle, make
 
 EXAMPLES = float(os.environ.get("WAN_TEST_EXAMPLES", "1"))
@@ -127,17 +130,17 @@ MODELS: dict[str, list[str | None]] = {
 
 def order_of(vendor: str, mode: Mode, call: Call) -> Order:
     """Read a body as the sandbox does, with everything refused that no page documents."""
-    shelf = MediaShelf(World(Settings()))
+    uploads = UploadStore(World(Settings()))
     body = json.loads(json.dumps(call.json, allow_nan=False))
     if vendor == "dashscope":
         resolve = call.headers.get("X-DashScope-OssResourceResolve") == "enable"
         path = "image2video" if "/image2video/" in call.target else "video-generation"
-        return dashscope_bodies.Bodies(shelf, body, resolve_oss=resolve, strict=True).order(path)
+        return dashscope_bodies.Bodies(uploads, body, resolve_oss=resolve, strict=True).order(path)
     if vendor == "gccai":
-        return gccai_bodies.Bodies(shelf, body, strict=True).order()
+        return gccai_bodies.Bodies(uploads, body, strict=True).order()
     if vendor == "powertokens":
-        return powertokens_bodies.Bodies(shelf, body, strict=True).order()
-    return freepik_bodies.Bodies(shelf, body, strict=True).order(str(mode), call.target.rsplit("/", 1)[1])
+        return powertokens_bodies.Bodies(uploads, body, strict=True).order()
+    return freepik_bodies.Bodies(uploads, body, strict=True).order(str(mode), call.target.rsplit("/", 1)[1])
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -149,10 +152,10 @@ def test_a_request_that_passes_the_check_satisfies_the_sandbox(vendor: str, mode
     @given(requests_of(mode, MODELS[vendor]))
     def try_one(request: VideoRequest) -> None:
         try:
-            check(request, vendor_of(vendor))
+            vendor_of(vendor).check(request)
         except WanRequestError:
             return
-        call = vendor_of(vendor).submit(request, account(vendor), None)
+        call = vendor_of(vendor).submit_call(request, account(vendor), None)
         order = order_of(vendor, mode, call)
         assert order.mode == mode or (request.model or "").startswith("wan3.0")
         assert order.prompt == (request.prompt or "")
@@ -175,12 +178,12 @@ def test_any_request_passes_or_is_refused_by_name(data: st.DataObject) -> None:
     models: list[str | None] = [None, "wan2.6-t2v", "wan2.2-kf2v-flash", "wan2.6-r2v", "any-thing", "wan2.7"]
     request = data.draw(requests_of(mode, models))
     try:
-        done = check(request, vendor_of(vendor))
+        done = vendor_of(vendor).check(request)
     except WanRequestError as error:
         broken = error.violations
     else:
         broken = ()
-        call = vendor_of(vendor).submit(request, account(vendor), None)
+        call = vendor_of(vendor).submit_call(request, account(vendor), None)
         assert json.dumps(call.json, allow_nan=False)
         assert done.model
     assert all(violation.field and violation.rule and violation.given for violation in broken)
@@ -244,7 +247,7 @@ def test_any_answer_to_a_query_is_a_task_or_an_error(given_answer: Answer, vendo
         assert isinstance(seen.result, VideoTask)
         assert seen.result.task_id == "t1"
         is_recordable(seen.result)
-        assert isinstance(vendor_of(vendor).error_of(seen.result), WanError)
+        assert isinstance(vendor_of(vendor).failure_of(seen.result), WanError)
         assert vendor_of(vendor).is_final(seen.result) in (True, False)
     else:
         assert isinstance(seen.error, WanError)
@@ -259,7 +262,7 @@ def test_any_answer_to_a_submission_is_a_handle_or_an_error(given_answer: Answer
     if seen.error is None:
         assert isinstance(seen.result, TaskHandle)
         assert json.dumps(seen.result.to_dict()).encode()
-        assert vendor_of(vendor).get_task(seen.result).target.isascii()
+        assert vendor_of(vendor).task_call(seen.result).target.isascii()
     else:
         assert isinstance(seen.error, WanError)
         assert str(seen.error).encode()
@@ -299,13 +302,13 @@ def test_any_answer_to_the_other_calls_is_a_value_or_an_error(given_answer: Answ
 def test_any_task_id_stays_one_part_of_the_path(task_id: str) -> None:
     own_account: Account = account()
     for vendor in VENDORS:
-        target = vendor_of(vendor).get_task(handle(vendor, task_id=task_id)).target
-        base = vendor_of(vendor).get_task(handle(vendor, task_id="t1")).target
+        target = vendor_of(vendor).task_call(handle(vendor, task_id=task_id)).target
+        base = vendor_of(vendor).task_call(handle(vendor, task_id="t1")).target
         assert target.count("/") == base.count("/")
         assert not set(target) & set("?# \n")
     assert own_account.base_url.startswith("https://")
 
 
 def test_smallest_request_reads_the_same_in_the_sandbox() -> None:
-    call = vendor_of("freepik").submit(make(Mode.TEXT_TO_VIDEO), account("freepik"), None)
+    call = vendor_of("freepik").submit_call(make(Mode.TEXT_TO_VIDEO), account("freepik"), None)
     assert order_of("freepik", Mode.TEXT_TO_VIDEO, call).prompt == "A paper boat"

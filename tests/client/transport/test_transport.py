@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanError, WanRequestError, WanSubmissionUnknown
-from airflow_provider_wan.client.exchange import Account, Answer, Broken, Call
+from airflow_provider_wan.client.exchange import Answer, Broken, Call
 from airflow_provider_wan.client.tasks import TaskStatus
 from airflow_provider_wan.client.transport import client as client_module
 from airflow_provider_wan.client.transport import flows

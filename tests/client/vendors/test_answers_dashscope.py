@@ -29,7 +29,7 @@ def test_submission_gives_the_ids() -> None:
 
 
 def test_query_is_a_get_of_the_quoted_id() -> None:
-    call = dashscope.get_task(handle(task_id="a/b?c"))
+    call = dashscope.task_call(handle(task_id="a/b?c"))
     assert (call.method, call.target, call.headers) == ("GET", "/api/v1/tasks/a%2Fb%3Fc", {})
 
 

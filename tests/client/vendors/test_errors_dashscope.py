@@ -141,7 +141,7 @@ FAILURES: list[tuple[str | None, str | None, type[WanError], bool]] = [
 @pytest.mark.parametrize(("code", "message", "kind", "retryable"), FAILURES)
 def test_failed_task_says_why(code: str | None, message: str | None, kind: type[WanError], retryable: bool) -> None:
     task = read("dashscope", {"request_id": "q", "output": {"task_status": "FAILED", "code": code, "message": message}})
-    error = dashscope.error_of(task)
+    error = dashscope.failure_of(task)
     assert type(error) is kind
     assert (error.code, error.task_id, error.request_id, error.retryable) == (code, "t1", "q", retryable)
     assert (message or "no reason") in str(error)

@@ -272,7 +272,7 @@ def test_key_and_workspace_headers() -> None:
 
 def test_list_window_is_told_in_china_time() -> None:
     since = datetime(2026, 10, 20, 0, 30, tzinfo=UTC)
-    call = dashscope.list_tasks(TaskFilter(since, since + timedelta(hours=2), "wan2.7-t2v", page_size=50), 3)
+    call = dashscope.page_call(TaskFilter(since, since + timedelta(hours=2), "wan2.7-t2v", page_size=50), 3)
     assert (call.method, call.target) == ("GET", "/api/v1/tasks")
     assert call.params == {
         "page_no": "3",
@@ -284,19 +284,19 @@ def test_list_window_is_told_in_china_time() -> None:
 
 
 def test_list_without_a_window_names_none() -> None:
-    assert dashscope.list_tasks(TaskFilter(), 1).params == {"page_no": "1", "page_size": "100"}
+    assert dashscope.page_call(TaskFilter(), 1).params == {"page_no": "1", "page_size": "100"}
 
 
 @pytest.mark.parametrize("status", list(TaskStatus))
 def test_list_takes_every_state_by_the_vendors_word(status: TaskStatus) -> None:
-    word = dashscope.list_tasks(TaskFilter(status=status), 1).params["status"]
+    word = dashscope.page_call(TaskFilter(status=status), 1).params["status"]
     assert word in {"PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELED", "UNKNOWN"}
     assert dashscope.status_of(word) is status
 
 
 def test_long_list_window_keeps_its_end_not_its_beginning() -> None:
     until = datetime(2026, 10, 20, 12, tzinfo=UTC)
-    params = dashscope.list_tasks(TaskFilter(until - timedelta(days=3), until), 1).params
+    params = dashscope.page_call(TaskFilter(until - timedelta(days=3), until), 1).params
     assert (params["start_time"], params["end_time"]) == ("20261019200000", "20261020200000")
 
 
@@ -350,12 +350,12 @@ def test_list_that_is_none() -> None:
 
 
 def test_cancel_is_an_empty_post() -> None:
-    call = dashscope.cancel(handle(task_id="t 1"))
+    call = dashscope.cancel_call(handle(task_id="t 1"))
     assert (call.method, call.target, call.json) == ("POST", "/api/v1/tasks/t%201/cancel", None)
 
 
 def test_key_check_makes_nothing() -> None:
-    call = dashscope.key_check()
+    call = dashscope.key_call()
     assert (call.method, call.target, call.params) == ("GET", "/api/v1/tasks", {"page_no": "1", "page_size": "1"})
 
 
@@ -368,7 +368,7 @@ POLICY = {
 
 def test_upload_in_two_steps_with_a_name_that_fits_a_url() -> None:
     upload = Upload("Mein Löwe (1).png", b"png", "image/png", "wan2.7-i2v")
-    start = dashscope.upload_start(upload)
+    start = dashscope.upload_call(upload)
     assert (start.method, start.target) == ("GET", "/api/v1/uploads")
     assert start.params == {"action": "getPolicy", "model": "wan2.7-i2v"}
     call, url = dashscope.upload_finish(answer(200, {"data": POLICY}), upload)

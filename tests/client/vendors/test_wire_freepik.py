@@ -169,7 +169,7 @@ def test_submission_gives_the_id(body: dict[str, Any], task_id: str | None) -> N
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_query_goes_to_the_path_of_the_mode(mode: Mode) -> None:
-    call = freepik.get_task(handle("freepik", mode, "a/b"))
+    call = freepik.task_call(handle("freepik", mode, "a/b"))
     assert (call.method, call.target) == ("GET", f"{PATHS[mode]}/a%2Fb")
 
 
@@ -214,7 +214,7 @@ def test_finished_task(generated: Any) -> None:
 def test_failed_task_says_why_wherever_it_stands(reason: Any, message: str | None, kind: type[WanError]) -> None:
     task = read("freepik", {"data": {"task_id": "u1", "status": "FAILED", "generated": []} | reason})
     assert task.error_message == message
-    error = freepik.error_of(task)
+    error = freepik.failure_of(task)
     assert type(error) is kind
     assert (message or "no reason given") in str(error)
 
@@ -258,8 +258,8 @@ def test_error_shapes(status: int, body: Any, kind: type[WanError], words: str) 
 
 
 def test_list_of_each_mode() -> None:
-    assert freepik.list_tasks(TaskFilter(mode=EDIT), 1).target == PATHS[EDIT]
-    assert freepik.list_tasks(TaskFilter(), 1).target == PATHS[T2V]
+    assert freepik.page_call(TaskFilter(mode=EDIT), 1).target == PATHS[EDIT]
+    assert freepik.page_call(TaskFilter(), 1).target == PATHS[T2V]
     rows = [
         {"task_id": "u1", "status": "COMPLETED", "generated": [CLIP]},
         {"task_id": "u2", "status": "CREATED"},
@@ -275,13 +275,12 @@ def test_list_of_each_mode() -> None:
 
 
 def test_its_list_tells_too_little_to_recover_from() -> None:
-    assert freepik.has_list
     assert not freepik.list_tells_time
     assert not freepik.has_cancel
 
 
 def test_key_check_makes_nothing() -> None:
-    assert (freepik.key_check().method, freepik.key_check().target) == ("GET", PATHS[T2V])
+    assert (freepik.key_call().method, freepik.key_call().target) == ("GET", PATHS[T2V])
 
 
 FILES = {
@@ -300,7 +299,7 @@ FILES = {
 @pytest.mark.parametrize("body", [FILES, {"data": FILES}])
 def test_upload_puts_the_bytes_with_exactly_the_headers_told(body: Any) -> None:
     upload = Upload("a.png", b"png", "image/png", "wan-2-7")
-    start = freepik.upload_start(upload)
+    start = freepik.upload_call(upload)
     assert (start.method, start.target) == ("POST", "/v1/ai/uploads/request-url")
     assert start.json == {"files": [{"content_type": "image/png"}]}
     call, url = freepik.upload_finish(answer(200, body), upload)

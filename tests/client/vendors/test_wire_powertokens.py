@@ -184,7 +184,7 @@ def test_request_id_comes_from_the_header() -> None:
 
 
 def test_query() -> None:
-    call = powertokens.get_task(handle("powertokens", task_id="a/b"))
+    call = powertokens.task_call(handle("powertokens", task_id="a/b"))
     assert (call.method, call.target) == ("GET", "/v1/videos/a%2Fb")
 
 
@@ -279,12 +279,12 @@ def test_failed_task_says_why(
 ) -> None:
     task = read("powertokens", {"id": "t1", "status": "failed"} | extra)
     assert (task.error_code, task.error_message) == (code, message)
-    error = powertokens.error_of(task)
+    error = powertokens.failure_of(task)
     assert (type(error), error.retryable) == (kind, retryable)
 
 
 def test_expired_task_says_so() -> None:
-    assert "expired" in str(powertokens.error_of(read("powertokens", {"id": "t1", "status": "expired"})))
+    assert "expired" in str(powertokens.failure_of(read("powertokens", {"id": "t1", "status": "expired"})))
 
 
 @pytest.mark.parametrize("body", [{}, {"id": "t1"}, {"data": {}}, {"data": []}, []], ids=str)
@@ -323,12 +323,10 @@ def test_error_shapes(status: int, body: Any, kind: type[WanError] | None, code:
 
 
 def test_it_has_neither_list_nor_cancel_nor_upload() -> None:
-    assert not (powertokens.has_list)
     assert not (powertokens.has_cancel)
-    assert not (powertokens.takes_webhook)
     assert not powertokens.has_idempotency_key
     assert powertokens.upload_types == ()
 
 
 def test_key_check_makes_nothing() -> None:
-    assert (powertokens.key_check().method, powertokens.key_check().target) == ("GET", "/v1/models")
+    assert (powertokens.key_call().method, powertokens.key_call().target) == ("GET", "/v1/models")

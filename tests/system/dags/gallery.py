@@ -51,7 +51,7 @@ with DAG(dag_id="gallery_states", schedule=None, catchup=False, tags=["wan"], de
     )
     WanTextToVideoOperator(
         task_id="markup",
-        prompt="<img src=x onerror=alert(1)> \u202egnp.exe \u6cb3\u8fb9 <b>bold</b> \"quotes\"",
+        prompt='<img src=x onerror=alert(1)> \u202egnp.exe \u6cb3\u8fb9 <b>bold</b> "quotes"',
         ratio="16:9",
         store_to=STORE + "/markup.mp4",
     )
@@ -75,7 +75,7 @@ with DAG(dag_id="gallery_states", schedule=None, catchup=False, tags=["wan"], de
         store_to=STORE + "/batch/",
     )
 
-    @task.wan_video(**{"resolution": "720P", "poll_interval": 2})
+    @task.wan_video(resolution="720P", poll_interval=2)
     def decorated() -> dict:
         return {"prompt": "A fox turns its head and smiles", "duration": 2, "ratio": "16:9"}
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from airflow_provider_wan.client.vendors.base import later, unix_time
+from airflow_provider_wan.client.vendors.reading import later, unix_time
 
 CHINA_OFFSET = timedelta(hours=8)
 CHINA_TIME = timezone(CHINA_OFFSET)

@@ -8,14 +8,12 @@ from typing import Any
 from airflow_provider_wan.client.errors import Violation
 from airflow_provider_wan.client.requests import (
     ImageToVideoRequest,
-    Reference,
-    ReferenceToVideoRequest,
-    VideoEditRequest,
     VideoRequest,
 )
 from airflow_provider_wan.client.rules.request import Family, family_of
 from airflow_provider_wan.client.vendors.base import without_none
 from airflow_provider_wan.client.vendors.dashscope import older as legacy
+from airflow_provider_wan.client.vendors.media_array import media
 
 INLINE_ITEM_MAX = 20 * 1024 * 1024
 """Characters of one data URL."""
@@ -75,33 +73,3 @@ def body(request: VideoRequest, model: str) -> dict[str, Any]:
             audio_setting=getattr(request, "audio_setting", None),
         ),
     }
-
-
-def media(request: VideoRequest, is_3: bool) -> Iterator[dict[str, str]]:
-    """Yield the items of the ordered media list; Wan 3.0 calls the source of an edit a reference."""
-    match request:
-        case ImageToVideoRequest():
-            for kind in ("first_frame", "first_clip", "last_frame", "driving_audio"):
-                url = getattr(request, kind)
-                if url:
-                    yield {"type": kind, "url": url}
-        case ReferenceToVideoRequest():
-            yield from _references("reference_image", request.reference_images)
-            yield from _references("reference_video", request.reference_videos)
-            yield from ({"type": "reference_audio", "url": url} for url in request.reference_audios)
-            for kind, url in (
-                ("file", request.document),
-                ("link", request.link),
-                ("first_frame", request.first_frame),
-            ):
-                if url:
-                    yield {"type": kind, "url": url}
-        case VideoEditRequest():
-            if request.video:
-                yield {"type": "reference_video" if is_3 else "video", "url": request.video}
-            yield from _references("reference_image", request.reference_images)
-
-
-def _references(kind: str, items: list[Reference]) -> Iterator[dict[str, str]]:
-    for item in items:
-        yield without_none(type=kind, url=item.url, reference_voice=item.voice)

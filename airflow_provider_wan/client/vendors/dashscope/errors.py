@@ -5,7 +5,7 @@ Follows https://help.aliyun.com/zh/model-studio/error-code.
 
 from __future__ import annotations
 
-from airflow_provider_wan.client.vendors.base import Failure
+from airflow_provider_wan.client.vendors.failures import Failure
 
 FAILURE_CODES: tuple[tuple[str, Failure], ...] = (
     ("~free allocated quota exceeded", Failure.BILLING),

@@ -13,33 +13,24 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import Violation
-from airflow_provider_wan.client.exchange import Account, Answer, Call, not_the_api
+from airflow_provider_wan.client.exchange import Answer, Call, not_the_api
 from airflow_provider_wan.client.requests import (
-    ReferenceToVideoRequest,
     VideoRequest,
     media_urls,
 )
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
+from airflow_provider_wan.client.urls import is_web_url
 from airflow_provider_wan.client.vendors.base import (
-    Failure,
-    Problem,
     TaskFilter,
     TaskPage,
     Upload,
     Vendor,
-    as_dict,
     cannot,
     check_schemes,
-    classify,
-    default_failure,
-    id_of,
-    is_web_url,
     merge,
     path_part,
-    served_at,
-    text_or_none,
-    urls_in,
 )
 from airflow_provider_wan.client.vendors.dashscope import bodies
 from airflow_provider_wan.client.vendors.dashscope import older as legacy
@@ -52,6 +43,8 @@ from airflow_provider_wan.client.vendors.dashscope.answers import (
     zone_of,
 )
 from airflow_provider_wan.client.vendors.dashscope.errors import FAILURE_CODES
+from airflow_provider_wan.client.vendors.failures import Problem
+from airflow_provider_wan.client.vendors.reading import as_dict, id_of, served_at, text_or_none, urls_in
 
 VIDEO_GENERATION = "/api/v1/services/aigc/video-generation/video-synthesis"
 IMAGE_TO_VIDEO = "/api/v1/services/aigc/image2video/video-synthesis"
@@ -107,11 +100,12 @@ class DashScope(Vendor):
     # also when answers take half a second longer or shorter (tests/polling); two less do not.
     queries_per_second = 17.0
     submits_per_second = 4.0
-    has_list = True
     list_tells_time = True
     has_cancel = True
     upload_types = ("image/", "video/", "audio/", "application/", "text/")
     failure_codes = FAILURE_CODES
+    moderation_words = ()
+    plain_statuses = frozenset()
     cost_of_failure = " (failed tasks are not billed)"
 
     def base_url(self, region: str | None, workspace_id: str | None) -> str:
@@ -156,14 +150,11 @@ class DashScope(Vendor):
         if legacy.speaks(model):
             yield from legacy.limits(request, model)
 
-    def remarks(self, request: VideoRequest, model: str) -> Iterator[str]:
-        """Yield what is accepted but has no effect."""
-        if bodies.follows_its_frame(request, model) and request.ratio:
-            yield f"ratio {request.ratio} is not sent: the video follows the first frame or clip"
-        if isinstance(request, ReferenceToVideoRequest) and request.ratio and request.first_frame:
-            yield f"ratio {request.ratio} has no effect: the video follows first_frame"
+    def has_ratio(self, request: VideoRequest, model: str) -> bool:
+        """Whether the model has a ratio in this mode."""
+        return not bodies.follows_its_frame(request, model)
 
-    def submit(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
+    def submit_call(self, request: VideoRequest, account: Account, idempotency_key: str | None) -> Call:
         """Return the asynchronous creation of a task."""
         model = self.model_of(request)
         body = legacy.body(request, model) if legacy.speaks(model) else bodies.body(request, model)
@@ -180,7 +171,7 @@ class DashScope(Vendor):
         task_id = id_of(as_dict(content.get("output")).get("task_id"))
         return (task_id, _request_id(content, answer)) if task_id else None
 
-    def get_task(self, handle: TaskHandle) -> Call:
+    def task_call(self, handle: TaskHandle) -> Call:
         """Return ``GET /tasks/{id}``."""
         return Call("get_task", "GET", f"/api/v1/tasks/{path_part(handle.task_id)}")
 
@@ -230,20 +221,15 @@ class DashScope(Vendor):
         code = text_or_none(content.get("code") or envelope.get("code"))
         message = text_or_none(content.get("message") or content.get("msg") or envelope.get("message"))
         is_usable = bool(as_dict(content.get("output")))
-        is_good = 200 <= answer.status < 300 and (not code or code in ("200", "Success") or is_usable)
-        if is_good or (code is None and message is None):
+        if 200 <= answer.status < 300 and (not code or code in ("200", "Success") or is_usable):
             return None
-        fallback = default_failure(answer.status) if answer.status >= 400 else Failure.REQUEST
-        failure = classify(self.failure_codes, code, message, fallback)
-        if answer.status >= 500 and failure is Failure.REQUEST:
-            failure = Failure.SERVER
-        return Problem(failure, code, message or "no message", _request_id(content, answer))
+        return self.judge(answer.status, code, message, _request_id(content, answer))
 
-    def key_check(self) -> Call:
+    def key_call(self) -> Call:
         """Return a one-row task list: it needs a valid key and makes nothing."""
         return Call("test_connection", "GET", "/api/v1/tasks", params={"page_no": "1", "page_size": "1"})
 
-    def list_tasks(self, wanted: TaskFilter, page: int) -> Call:
+    def page_call(self, wanted: TaskFilter, page: int) -> Call:
         """Return one page of at most the last 24 h of the window, which is told in China's time."""
         params = {"page_no": str(page), "page_size": str(wanted.page_size)}
         if wanted.since or wanted.until:
@@ -286,11 +272,11 @@ class DashScope(Vendor):
             request_id=text_or_none(row.get("request_id")),
         )
 
-    def cancel(self, handle: TaskHandle) -> Call:
+    def cancel_call(self, handle: TaskHandle) -> Call:
         """Return the cancellation; the vendor takes it only while the task is queued."""
         return Call("cancel_task", "POST", f"/api/v1/tasks/{path_part(handle.task_id)}/cancel")
 
-    def upload_start(self, upload: Upload) -> Call:
+    def upload_call(self, upload: Upload) -> Call:
         """Return the request for an upload policy, which is bound to the model."""
         return Call("upload", "GET", "/api/v1/uploads", params={"action": "getPolicy", "model": upload.model})
 

@@ -1,0 +1,39 @@
+"""Where calls go and who pays for them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where to send and who pays; its repr never shows the key.
+
+    :param base_url: origin (and path prefix) of the vendor's API, without a trailing slash.
+    :param queries_per_second: budget of status and list queries for the whole account.
+    :param submits_per_second: budget of submissions for the whole account.
+    :param timeout: seconds for one HTTP exchange.
+    """
+
+    vendor: str
+    base_url: str
+    api_key: SecretStr
+    region: str | None = None
+    workspace_id: str | None = None
+    auth_header: str | None = None
+    queries_per_second: float = 10.0
+    submits_per_second: float = 2.0
+    timeout: float = 30.0
+
+    @property
+    def key_fingerprint(self) -> str:
+        """A short digest that tells keys apart without telling them."""
+        return hashlib.sha256(self.api_key.get_secret_value().encode()).hexdigest()[:12]
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """Vendor, host and key fingerprint: what shares one poller."""
+        return (self.vendor, self.base_url, self.key_fingerprint)

@@ -1,0 +1,108 @@
+"""Inputs that the sandbox knows: its own results and what was uploaded to it. Others are never fetched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from airflow_provider_wan.sandbox.front.bodies import web_or_image, web_url
+from airflow_provider_wan.sandbox.video.picture import Size, data_url_size, image_size, video_seconds
+from airflow_provider_wan.sandbox.world.world import World
+
+OSS_DIRECTORY = "dashscope-instant/sandbox"
+_INVALID = "The provided URL does not appear to be valid. Ensure it is correctly formatted."
+_OWN_FILE = re.compile(r"/files/([A-Za-z0-9_-]+)\.mp4")
+_OWN_ASSET = re.compile(r"/assets/([A-Za-z0-9_.-]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedFile:
+    """A file that was uploaded; ``model`` is what DashScope binds it to."""
+
+    name: str
+    content: bytes
+    media_type: str
+    size: Size | None
+    seconds: float | None = None
+    model: str | None = None
+
+
+class UploadStore:
+    """Knows sizes and lengths of the inputs that never left this machine."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._uploads: dict[str, UploadedFile] = {}
+
+    def clear(self) -> None:
+        """Forget the uploads."""
+        self._uploads.clear()
+
+    def put(self, key: str, content: bytes, media_type: str, model: str | None = None) -> UploadedFile:
+        """Keep an upload under ``key``."""
+        seconds = video_seconds(content) if media_type.startswith("video/") else None
+        upload = UploadedFile(key, content, media_type, image_size(content), seconds, model)
+        self._uploads[key] = upload
+        return upload
+
+    def get(self, key: str) -> UploadedFile | None:
+        """Return an upload."""
+        return self._uploads.get(key)
+
+    def size(self, url: str | None) -> Size | None:
+        """Return the pixel size of an input, where it can be told without fetching it."""
+        if not url:
+            return None
+        if url.startswith("data:"):
+            return data_url_size(url)
+        upload = self._upload(url)
+        if upload is not None:
+            return upload.size
+        task_id = _OWN_FILE.fullmatch(urlsplit(url).path)
+        task = self._world.tasks.get(task_id[1]) if task_id else None
+        return task.order.size if task else None
+
+    def seconds(self, url: str) -> float:
+        """Return the length of an input video; what cannot be told has the length that the settings assume."""
+        known = self.known_seconds(url)
+        return self._world.settings.input_video_seconds if known is None else known
+
+    def known_seconds(self, url: str | None) -> float | None:
+        """Return the length of an input video, where it can be told without fetching it."""
+        if not url:
+            return None
+        upload = self._upload(url)
+        if upload is not None:
+            return upload.seconds
+        task_id = _OWN_FILE.fullmatch(urlsplit(url).path)
+        task = self._world.tasks.get(task_id[1]) if task_id else None
+        return task.order.seconds if task else None
+
+    def check(self, model: str, *, resolve_oss: bool, images: bool) -> Callable[[str], str | None]:
+        """Return DashScope's check of a media URL: web, ``oss://`` with the resolve header, image data URL."""
+
+        def complain(url: str) -> str | None:
+            if not url.startswith("oss://"):
+                bad = (web_or_image if images else web_url)(url)
+                return f"is wrong: {_INVALID} ({bad})" if bad else None
+            if not resolve_oss:
+                return f"is wrong: {_INVALID} (oss:// needs X-DashScope-OssResourceResolve)"
+            key = url.removeprefix("oss://")
+            if not key.startswith(OSS_DIRECTORY):
+                return None
+            upload = self._uploads.get(key)
+            if upload is None:
+                return "is wrong: Failed to find the requested media resource"
+            if upload.model != model:
+                return f"is wrong: the file was uploaded for model {upload.model}, not for {model}"
+            return None
+
+        return complain
+
+    def _upload(self, url: str) -> UploadedFile | None:
+        if url.startswith("oss://"):
+            return self._uploads.get(url.removeprefix("oss://"))
+        name = _OWN_ASSET.fullmatch(urlsplit(url).path)
+        return self._uploads.get(name[1]) if name else None

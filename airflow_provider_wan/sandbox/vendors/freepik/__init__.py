@@ -1,0 +1,1 @@
+"""Freepik, alias Magnific: ``/v1/ai/…``."""

@@ -1,0 +1,1 @@
+"""GCCAI, alias APIMart: ``/v1/videos/generations`` and ``/v1/tasks``."""

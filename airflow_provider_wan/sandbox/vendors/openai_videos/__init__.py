@@ -1,0 +1,1 @@
+"""Servers with an OpenAI-style ``/v1/videos``: self-hosted open weights, proxies."""

@@ -1,0 +1,1 @@
+"""PowerTokens: ``/v1/videos``, a new-api gateway."""
