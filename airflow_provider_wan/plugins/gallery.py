@@ -57,13 +57,13 @@ class WanGalleryPlugin(AirflowPlugin):
 
     name = "wan_gallery"
 
-    @cached_property  # type: ignore[override]
-    def external_views(self) -> list[dict[str, Any]]:
+    @cached_property
+    def external_views(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """Return the tabs; Airflow drops the whole plugin when it does not know one of the destinations."""
         return [dict(view) for view in VIEWS] if gallery_is_on() else []
 
-    @cached_property  # type: ignore[override]
-    def fastapi_apps(self) -> list[dict[str, Any]]:
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """Return the app; only the API server asks, so no other process imports it."""
         if not gallery_is_on():
             return []
