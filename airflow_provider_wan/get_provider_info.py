@@ -62,6 +62,41 @@ CONNECTION_FIELDS: dict[str, Any] = {
 """The fields of the connection's extra."""
 
 
+def _option(kind: str, default: str, description: str, example: str | None = None) -> dict[str, Any]:
+    return {
+        "description": description,
+        "type": kind,
+        "default": default,
+        "example": example,
+        "version_added": "0.2.0",
+    }
+
+
+OPTIONS: dict[str, Any] = {
+    "ledger_path": _option(
+        "string",
+        None,
+        "Object-storage URI under which submissions are recorded, instead of in Airflow's task state: no clear reaches "
+        "it, and retries adopt on every Airflow.",
+        "s3://aws_default@my-bucket/wan-ledger",
+    ),
+    "gallery": _option("boolean", "True", "Whether Airflow's UI has the tab *Videos* and the page behind it."),
+    "gallery_roots": _option(
+        "string",
+        "",
+        "Where the gallery may read stored videos: storage addresses, separated by commas. Empty: any bucket of an "
+        "object store, and no local file.",
+        "s3://videos/published, file:///data/videos",
+    ),
+    "gallery_redirect": _option(
+        "boolean",
+        "False",
+        "Lead browsers to a signed address of the object store instead of streaming through the API server.",
+    ),
+}
+"""The options of the section ``[wan]`` of Airflow's configuration."""
+
+
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata in the shape of Airflow's provider schema."""
     return {
@@ -77,23 +112,7 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": CONNECTION_FIELDS,
             }
         ],
-        "config": {
-            "wan": {
-                "description": "Wan video generation.",
-                "options": {
-                    "ledger_path": {
-                        "description": (
-                            "Object-storage URI under which submissions are recorded, instead of in Airflow's task "
-                            "state: no clear reaches it, and retries adopt on every Airflow."
-                        ),
-                        "version_added": "0.2.0",
-                        "type": "string",
-                        "example": "s3://aws_default@my-bucket/wan-ledger",
-                        "default": None,
-                    }
-                },
-            }
-        },
+        "config": {"wan": {"description": "Wan video generation.", "options": OPTIONS}},
         "hooks": [{"integration-name": "Wan video generation", "python-modules": ["airflow_provider_wan.hooks.wan"]}],
         "operators": [
             {

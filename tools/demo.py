@@ -84,6 +84,7 @@ def run(options: Options, home: Path, screen: Screen, stack: ExitStack) -> int:
         env={
             "AIRFLOW_CONN_WAN_DEFAULT": connection(sandbox_url),
             "AIRFLOW_VAR_WAN_STORE": f"file://{options.out}/store",  # for the examples that store their videos
+            "AIRFLOW__WAN__GALLERY_ROOTS": f"file://{options.out}/store",  # so that the gallery plays them
         },
         parallelism=WORKERS,
         family=family,
@@ -94,7 +95,10 @@ def run(options: Options, home: Path, screen: Screen, stack: ExitStack) -> int:
 
     failed = make_videos(options, airflow, sandbox_url, screen)
     if options.keep:
-        screen.say(f"Airflow stays up at {airflow.url}, sandbox at {sandbox_url}. Ctrl-C stops both.")
+        screen.say(
+            f"The videos are at {airflow.url}/wan-videos/\n"
+            f"Airflow stays up at {airflow.url}, sandbox at {sandbox_url}. Ctrl-C stops both."
+        )
         keep_running(airflow)
     screen.step("stopping")
     return 1 if failed else 0

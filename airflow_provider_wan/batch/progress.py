@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from airflow_provider_wan.batch.batch import Batch
@@ -18,10 +19,14 @@ SHARE = 0.05
 
 
 class Progress:
-    """Reports on one batch."""
+    """Reports on one batch.
 
-    def __init__(self, batch: Batch) -> None:
+    :param show: shows the items to whoever looks on.
+    """
+
+    def __init__(self, batch: Batch, show: Callable[[Batch], None] = lambda batch: None) -> None:
         self._batch = batch
+        self._show = show
         self._next_at = time.monotonic() + batch.settings.times.progress
 
     def tick(self) -> None:
@@ -46,6 +51,7 @@ class Progress:
         shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         spent = "".join(f"; {money(cost['amount'])} {cost['currency']} so far" for cost in costs)
         batch.log.info("%s: %s%s", videos(len(batch.items)), shown, spent)
+        self._show(batch)
         try:
             if batch.settings.manifest_path:
                 write_manifest(batch.settings.manifest_path, batch)

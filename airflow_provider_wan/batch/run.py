@@ -18,6 +18,7 @@ from airflow_provider_wan.batch.progress import Progress, stored_results, summar
 from airflow_provider_wan.batch.reconcile import is_changed, open_batch
 from airflow_provider_wan.batch.rows import read_rows
 from airflow_provider_wan.batch.settings import BatchSettings
+from airflow_provider_wan.batch.shown import ShownItems
 from airflow_provider_wan.batch.snapshot import Snapshot, keep_rows, kept_rows
 from airflow_provider_wan.batch.storing import Storing
 from airflow_provider_wan.batch.submitting import Submitting
@@ -139,8 +140,8 @@ class BatchRun:
         self._batch = batch
         began = self._ledger.head.began_at or utc_now()
         batch.ends_at = ends_at(self._context, began, self._settings.execution_timeout, TIMES)
-        progress = Progress(batch)
-        if batch.settings.manifest_path and outcome is None:
+        progress = Progress(batch, ShownItems(self._operator, self._context).show)
+        if outcome is None:
             # Before anything is paid: a place that cannot be written to is better known now.
             progress.report()
         while True:

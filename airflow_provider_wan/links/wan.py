@@ -1,4 +1,4 @@
-"""The button in Airflow's UI that leads to the video, and before there is one, to the task."""
+"""The button in Airflow's UI that leads to the video in the gallery; without a gallery, to the video or the task."""
 
 from __future__ import annotations
 
@@ -29,7 +29,12 @@ class WanVideoLink(BaseOperatorLink):
         return str(XCom.get_value(ti_key=ti_key, key=self.xcom_key) or "")
 
     def show(self, operator: Any, context: Any, url: str | None) -> None:
-        """Show ``url`` from now on; Airflow asks ``get_link`` once more when the task ends."""
-        if url:
+        """Show ``url`` from now on, or the gallery's page of this task instance where there is a gallery.
+
+        Airflow asks ``get_link`` once more when the task ends.
+        """
+        from airflow_provider_wan.links.gallery import page_of
+
+        if url := page_of(context["ti"]) or url:
             operator.video_link = url
             context["ti"].xcom_push(key=self.xcom_key, value=url)

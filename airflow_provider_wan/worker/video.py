@@ -55,6 +55,7 @@ from airflow_provider_wan.worker.settings import (
     profile_of,
     series_of,
 )
+from airflow_provider_wan.worker.shown import show_failure, show_generation
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -124,9 +125,9 @@ class Execution:
                 pause = max(error.retry_after or 0.0, self._settings.times.throttled_pause)
                 found = ComeBack(pause, f"The submission is throttled, no task was made: {error}")
             except WanAuthError as error:
-                fail(with_account(error, self._settings.wan_conn_id, self._hook.account))
+                self._fail(with_account(error, self._settings.wan_conn_id, self._hook.account))
             except WanError as error:
-                fail(error)
+                self._fail(error)
             finally:
                 self._hook.close()
             if isinstance(found, Obtained):
@@ -140,7 +141,7 @@ class Execution:
         try:
             ending = ending_in(event)
         except WanError as error:
-            fail(error)
+            self._fail(error)
         heal(self._ledger, self._handle_of(ending.task))
         return self._finish(ending)
 
@@ -236,7 +237,9 @@ class Execution:
 
     def _go_on(self, obtained: Obtained) -> Any:
         handle, settings = obtained.handle, self._settings
-        self._show_link(self._hook.vendor.task_page(handle, self._hook.account))
+        page = self._hook.vendor.task_page(handle, self._hook.account)
+        self._show_link(page)
+        show_generation(self._operator, self._context, "submitted", handle=handle.to_dict(), page=page)
         if not obtained.is_adopted:
             details = (self._hook.vendor.title, handle.model, handle.request_id and f"request_id={handle.request_id}")
             self._log.info("Submitted task %s (%s)", handle.task_id, ", ".join(filter(None, details)))
@@ -294,7 +297,7 @@ class Execution:
             why = (
                 f"{come_back.why}; the time-out of {self._settings.timeout} is over. The next attempt goes on from here"
             )
-            fail(refusal or WanError(why, retryable=True))
+            self._fail(refusal or WanError(why, retryable=True))
         if come_back.sought is not None:
             self._log.info("%s. The worker is free meanwhile", come_back.why)
             self._defer_search(come_back.sought)
@@ -310,6 +313,7 @@ class Execution:
     def _defer_search(self, sought: Sought) -> NoReturn:
         from airflow_provider_wan.triggers.wan import WanSearchTrigger
 
+        show_generation(self._operator, self._context, "in_doubt")
         settings = self._settings
         least = utc_now() + timedelta(seconds=settings.times.shortest_search)
         trigger = WanSearchTrigger(
@@ -333,7 +337,11 @@ class Execution:
                 ending.task.task_id,
             )
             return self._begin(lambda: self._attempt().resubmit())
-        return fail(error_of(ending))
+        return self._fail(error_of(ending), ending.task)
+
+    def _fail(self, error: WanError, task: VideoTask | None = None) -> NoReturn:
+        show_failure(self._operator, self._context, error, task.model_dump(mode="json") if task else None)
+        fail(error)
 
     def _was_adopted(self, task: VideoTask) -> bool:
         record = self._record()
@@ -410,7 +418,7 @@ class Execution:
             kind, reason, retryable = type(error), error.message, error.retryable
         except Exception as error:  # noqa: BLE001 - whatever the storage raises
             kind, reason, retryable = WanError, reason_of(error), True
-        return fail(kind(not_stored(task, target, reason), task_id=task.task_id, retryable=retryable))
+        return self._fail(kind(not_stored(task, target, reason), task_id=task.task_id, retryable=retryable), task)
 
     def _result(self, task: VideoTask, handle: TaskHandle | None) -> dict[str, Any]:
         request = self._operator.request_or_none(self._context)

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from airflow_provider_wan.links.gallery import page_address
 from airflow_provider_wan.sandbox import Sandbox
 from tools.airflow_rest import TASK_FINISHED, Json, wait_until
 from tools.local_airflow import LocalAirflow
@@ -57,6 +58,10 @@ class Run:
         """What the task state store keeps of the last submission."""
         store = self.airflow.rest.state_store(self.dag_id, self.run_id, task_id)
         return dict(store.get("wan_submission") or {})
+
+    def page(self, task_id: str = "video") -> str:
+        """The gallery's page of a task."""
+        return page_address(self.airflow.url, self.dag_id, self.run_id, task_id)
 
     def link(self, task_id: str = "video") -> str | None:
         return self.airflow.rest.links(self.dag_id, self.run_id, task_id)["Generated video"]

@@ -30,7 +30,7 @@ def test_every_mode_at_every_vendor_ends_with_a_video(started: Callable[[str], R
         assert result["task_id"] in {task["task_id"] for task in run.vendor_tasks() if task["mode"] == mode}
         # Each key is an XCom of its own, which is what op.output["video_url"] reads.
         assert run.result(mode, "video_url") == result["video_url"]
-        assert run.link(mode) == result["video_url"]
+        assert run.link(mode) == run.page(mode)
 
 
 @pytest.mark.parametrize("vendor", VENDORS)

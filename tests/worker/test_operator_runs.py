@@ -451,6 +451,23 @@ def link_now(run: Driven) -> str:
     return str(link.get_link(run.operator, ti_key=run.instance))
 
 
+@pytest.fixture
+def without_gallery(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__WAN__GALLERY", "False")
+
+
+def test_the_link_leads_to_the_gallery_from_the_submission_on(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com/prod/")
+    run = driven()
+    run.run()
+    page = "https://airflow.example.com/prod/wan-videos/?dag=films&run=manual__1&task=make"
+    assert run.steps[0].links["_link_WanVideoLink"] == page
+    assert link_now(run) == page
+
+
+@pytest.mark.usefixtures("without_gallery")
 def test_there_is_no_link_until_there_is_something_to_see(sandbox: Sandbox) -> None:
     """No vendor has a page of a task for people: their addresses answer a browser with a raw 401."""
     run = driven()
@@ -460,6 +477,7 @@ def test_there_is_no_link_until_there_is_something_to_see(sandbox: Sandbox) -> N
     assert link_now(run) == result["video_url"]
 
 
+@pytest.mark.usefixtures("without_gallery")
 def test_a_failed_task_has_no_link(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     run = driven(prompt="x [sandbox fail=InternalError]")
     with pytest.raises(WanTaskFailed):

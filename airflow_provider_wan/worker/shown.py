@@ -1,0 +1,50 @@
+"""What a run shows of its videos to the gallery, as XComs; nothing that goes wrong here reaches the task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_wan.client.errors import WanError, WanSubmissionUnknown
+from airflow_provider_wan.links.gallery import GENERATION_KEY, gallery_is_on, generation, push_all
+
+
+def show_generation(
+    operator: Any,
+    context: Any,
+    state: str,
+    *,
+    handle: Mapping[str, Any] | None = None,
+    page: str | None = None,
+    error: WanError | None = None,
+) -> None:
+    """Show the video of this task instance: that it is submitted, in doubt or failed."""
+    if not gallery_is_on():
+        return
+    try:
+        request = operator.request_or_none(context)
+        fields = operator.request_fields() if request is None else request.model_dump(mode="json", exclude_none=True)
+        fields = {"mode": str(getattr(operator, "mode", "")) or None, **fields}
+        shown = generation(state, fields, handle=handle, conn_id=_name(operator.wan_conn_id), page=page, error=error)
+        context["ti"].xcom_push(key=GENERATION_KEY, value=shown)
+    except Exception as problem:  # noqa: BLE001 - a page that shows less is no reason to fail a paid task
+        operator.log.debug("The gallery is not told: %r", problem)
+
+
+def show_failure(operator: Any, context: Any, error: WanError, handle: Mapping[str, Any] | None = None) -> None:
+    """Show why there is no video."""
+    state = "in_doubt" if isinstance(error, WanSubmissionUnknown) else "failed"
+    known = {"task_id": error.task_id} | dict(handle or {})
+    show_generation(operator, context, state, handle=known, error=error)
+
+
+def show_items(operator: Any, context: Any, xcoms: Mapping[str, Any]) -> None:
+    """Show the items of a batch: what :func:`~airflow_provider_wan.links.gallery.batch_xcoms` returned."""
+    try:
+        push_all(xcoms, context["ti"].xcom_push)
+    except Exception as problem:  # noqa: BLE001 - as above
+        operator.log.debug("The gallery is not told: %r", problem)
+
+
+def _name(conn_id: Any) -> str | None:
+    return conn_id if isinstance(conn_id, str) else None
