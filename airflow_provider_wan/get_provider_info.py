@@ -62,7 +62,7 @@ CONNECTION_FIELDS: dict[str, Any] = {
 """The fields of the connection's extra."""
 
 
-def _option(kind: str, default: str, description: str, example: str | None = None) -> dict[str, Any]:
+def _option(kind: str, default: str | None, description: str, example: str | None = None) -> dict[str, Any]:
     return {
         "description": description,
         "type": kind,
