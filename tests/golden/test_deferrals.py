@@ -96,7 +96,12 @@ SAME = ("task_id", "vendor", "mode", "model", "status", "prompt", "resolution", 
 # -- a trigger is made by its class path ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", WAITS)
+def ends_at_once(name: str) -> bool:
+    """Whether the wait ends by itself within seconds: gateways are doubted for two minutes before they are believed."""
+    return not name.endswith("unknown_task") or "dashscope" in name
+
+
+@pytest.mark.parametrize("name", [name for name in WAITS if ends_at_once(name)])
 def test_a_wait_goes_on_from_its_stored_trigger(world: World, name: str) -> None:
     world.runs_long()
     entry, task_id = with_task(world, deferred(name))
