@@ -232,6 +232,13 @@ class AirflowRest:
         path = _task_path(dag_id, run_id, task_id, map_index)
         self.call("PATCH", path, json={"new_state": state})
 
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> Json:
+        """Choose an option of a task that asks a person, as *Required Actions* of the UI does; returns the question."""
+        path = f"{_task_path(dag_id, run_id, task_id)}/-1/hitlDetails"
+        question = self._object(path)
+        self.call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
+        return question
+
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
         """A value that a task pushed; raises httpx.HTTPStatusError (404) when there is none."""
         path = f"{_task_path(dag_id, run_id, task_id)}/xcomEntries/{key}"

@@ -54,7 +54,7 @@ def shared_airflow(shared_sandbox: Sandbox) -> Iterator[LocalAirflow]:
     with own_folder(CHECKOUT / ".run", "system-tests") as home:
         env["AIRFLOW_VAR_WAN_STORE"] = f"file://{home}/store"
         env["AIRFLOW__WAN__GALLERY_ROOTS"] = f"file://{home}/store"
-        with LocalAirflow(home, folders, database=Postgres(), env=env) as airflow:
+        with LocalAirflow(home, folders, database=Postgres(), env=env, refresh_seconds=600) as airflow:
             yield airflow
 
 

@@ -19,6 +19,7 @@ BILLED = {
     "wan_batch": 5,
     "wan_campaign": 4,
     "wan_chain": 3,
+    "wan_costs": 1,
     "wan_decorator": 1,
     "wan_demo": 8,
     "wan_image_to_video": 1,
@@ -29,7 +30,9 @@ BILLED = {
     "wan_video_edit": 1,
 }
 # Examples that nobody triggers: an asset that another one updates does.
-WOKEN_BY = {"wan_publish": "wan_store"}
+WOKEN_BY = {"wan_publish": "wan_store", "wan_bookkeeping": "wan_costs"}
+# The example that waits for a person's answer.
+ASKED = "wan_approval"
 
 
 def test_every_example_is_imported_and_has_its_row_here(airflow: LocalAirflow) -> None:
@@ -41,7 +44,7 @@ def test_every_example_is_imported_and_has_its_row_here(airflow: LocalAirflow) -
 
     wait_until(lambda: files <= {*examples().values(), *_failed(airflow)}, 60, f"{files} are looked at")
     assert airflow.rest.import_errors() == {}
-    assert set(examples()) == {*BILLED, *WOKEN_BY}
+    assert set(examples()) == {*BILLED, *WOKEN_BY, ASKED}
 
 
 @pytest.mark.parametrize("dag_id", BILLED)
@@ -65,6 +68,21 @@ def test_example_is_woken_by_the_asset_of_another(
     woken = wait_until(lambda: airflow.rest.runs(dag_id)[before:], 30, f"{dag_id} is woken")
     airflow.rest.triggered.append((dag_id, woken[0]["dag_run_id"]))
     assert airflow.rest.wait_for_run(dag_id, woken[0]["dag_run_id"]) == "success"
+
+
+@pytest.mark.parametrize(("option", "state", "billed"), [("Approve", "success", 1), ("Reject", "skipped", 0)])
+def test_example_pays_only_what_a_person_approves(
+    airflow: LocalAirflow, sandbox: Sandbox, option: str, state: str, billed: int
+) -> None:
+    run_id = airflow.rest.trigger(ASKED)
+    airflow.rest.wait_for_task(ASKED, run_id, "approve", {"awaiting_input"})
+    assert sandbox.ledger()["created"] == []
+    question = airflow.rest.answer(ASKED, run_id, "approve", option)
+    assert "Estimated cost: 0.50 USD" in question["body"]
+    assert airflow.rest.wait_for_run(ASKED, run_id) == "success"
+    assert airflow.rest.task(ASKED, run_id, "video")["state"] == state
+    ledger = sandbox.ledger()
+    assert len(ledger["created"]) == len(ledger["billed"]) == billed
 
 
 def _failed(airflow: LocalAirflow) -> set[str]:

@@ -40,7 +40,7 @@ class CaseOperator(WanTextToVideoOperator):
         kwargs.setdefault("prompt", "{{ params.prompt }}")
         kwargs.setdefault("store_to", "{{ params.store_to }}")
         kwargs.setdefault("regenerate", f"{{{{ {WISH} == 'regenerate' }}}}")
-        kwargs.setdefault("on_unknown_submission", f"{{{{ {WISH} or 'fail' }}}}")
+        kwargs.setdefault("on_unknown_submission", f"{{{{ 'resubmit' if {WISH} == 'resubmit' else 'fail' }}}}")
         super().__init__(**kwargs)
 
 
