@@ -176,7 +176,8 @@ def test_a_clue_that_was_stored_is_taken(world: World, name: str) -> None:
     assert len(world.created) == 1
 
 
-def test_the_link_that_was_stored_is_found_by_its_key(world: World) -> None:
+def test_the_link_that_was_stored_is_found_by_its_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__WAN__GALLERY", "False")
     entry = golden("modes/dashscope.json")["text_to_video"]
     link = import_string("airflow_provider_wan.links.wan.WanVideoLink")()
     assert list(entry["links"]) == [link.xcom_key]
