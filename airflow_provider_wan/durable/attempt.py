@@ -266,7 +266,7 @@ class Attempt:
             return self._search(record)
         if lost is None and self._may_be_under_way(record) and self._may_come_back(record, self.timing.look_again):
             return ComeBack(
-                min(self.timing.look_again, SOON),
+                self._pause_for_another(record),
                 "Another worker may be submitting just now: what it records is waited for",
             )
         if vendor.has_idempotency_key and age < self.times.key_lifetime:
@@ -288,6 +288,15 @@ class Attempt:
     def _may_be_under_way(self, record: Record) -> bool:
         """Whether the worker that wrote the intent may still be sending it."""
         return record.lost_at is None and not record.repeats and utc_now() < (record.closes_at or record.intent_at)
+
+    def _pause_for_another(self, record: Record) -> float:
+        """Seconds until the next look: a live worker needs few, a killed one is waited for till it can send no more.
+
+        Each look may start a process, so they become fewer.
+        """
+        age = (utc_now() - record.intent_at).total_seconds()
+        left = ((record.closes_at or record.intent_at) - utc_now()).total_seconds()
+        return min(self.timing.look_again, max(SOON, min(age / 3, left)))
 
     def _repeat(self, record: Record) -> Obtained | ComeBack:
         """Send a lost submission again with its key: the vendor answers with the task that it made, if it did.

@@ -10,9 +10,10 @@ import pytest
 
 from airflow_provider_wan import durable
 from airflow_provider_wan.client.errors import WanError, WanSubmissionUnknown
+from airflow_provider_wan.client.recovery.search import Timing
 from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.client.transport.client import WanClient
-from airflow_provider_wan.durable import TIMES, Ledger, LedgerError, PaidCall, Record, paid_call
+from airflow_provider_wan.durable import TIMES, Ledger, LedgerError, PaidCall, Record, attempt, paid_call
 
 from .conftest import VENDORS, MakeAttempts
 
@@ -108,6 +109,29 @@ def test_killed_after_the_record_is_adopted_anywhere(
         with pytest.raises(Killed):
             run.obtain()
     assert run.obtain().is_adopted
+    assert run.created == 1
+
+
+@pytest.mark.parametrize(
+    ("age", "left", "seconds"), [(1, 130, 2), (30, 100, 10), (120, 100, 20), (120, 6, 6), (130, 0.5, 2)]
+)
+def test_a_worker_that_stays_silent_is_looked_for_less_often(
+    attempts: MakeAttempts, monkeypatch: pytest.MonkeyPatch, age: float, left: float, seconds: float
+) -> None:
+    """Each look may be a process of its own, and a killed worker's window is open for minutes."""
+    run = attempts("gccai")
+    with monkeypatch.context() as patch:
+        kill_before_record(patch)
+        with pytest.raises(Killed):
+            run.obtain()
+    now = utc_now()
+    run.change_record(
+        intent_at=(now - timedelta(seconds=age)).isoformat(), closes_at=(now + timedelta(seconds=left)).isoformat()
+    )
+    monkeypatch.setattr(attempt, "utc_now", lambda: now)
+    found = run.attempt(give_up=timedelta(hours=1), timing=Timing()).obtain()
+    assert isinstance(found, durable.ComeBack)
+    assert found.seconds == pytest.approx(seconds)
     assert run.created == 1
 
 

@@ -76,6 +76,9 @@ def test_example_pays_only_what_a_person_approves(
 ) -> None:
     run_id = airflow.rest.trigger(ASKED)
     airflow.rest.wait_for_task(ASKED, run_id, "approve", {"awaiting_input"})
+    # Airflow fails a task that goes on before the scheduler has heard that it paused; no person is as quick.
+    heard = f"TaskInstance Finished: dag_id={ASKED}, task_id=approve, run_id={run_id},"
+    wait_until(lambda: heard in airflow.component_log("scheduler", 10_000), 60, heard)
     assert sandbox.ledger()["created"] == []
     question = airflow.rest.answer(ASKED, run_id, "approve", option)
     assert "Estimated cost: 0.50 USD" in question["body"]
