@@ -226,7 +226,7 @@ class Submitting:
                 request=item.request,
                 account_name=settings.wan_conn_id,
                 patience=Patience(tries=self._times.submit_tries, throttled=self._times.throttled),
-                asks_first=self._is_shaken,
+                asks_first=self._is_shaken or batch.entry(item).is_in_doubt,
                 log=batch.log,
             ),
             policies=Policies(on_unknown_submission="fail" if batch.is_stopped else settings.on_unknown_submission),

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import pytest
@@ -91,9 +91,16 @@ def test_a_storage_that_is_away_is_tried_again(s3: Any, away: str) -> None:
     assert caught.value.retryable
 
 
+class Empty(list[Any]):
+    """A batch without items."""
+
+    name = None
+    skipped: ClassVar[dict[int, str]] = {}
+
+
 @pytest.mark.parametrize("name", ["manifest.jsonl", "deep/manifest.jsonl"])
 def test_the_bucket_of_a_manifest_is_not_made_either(s3: Any, name: str) -> None:
-    batch: Any = []
+    batch: Any = Empty()
     write_manifest(f"s3://my_s3@films/{name}", batch)
     with pytest.raises(WanError, match="could not be written"):
         write_manifest(f"s3://my_s3@flims/{name}", batch)

@@ -127,6 +127,13 @@ def test_the_map_of_files_is_complete_and_true() -> None:
             assert list(PACKAGE.rglob(name)), name
 
 
+def test_the_table_of_tests_names_every_folder() -> None:
+    folders = {path.parent.relative_to(ROOT).parts[1] for path in (ROOT / "tests").rglob("*/test_*.py")}
+    table = text_of("docs/architecture.md").split("## Tests")[1]
+    named = set(re.findall(r"`tests/(\w+)/`", table))
+    assert folders == named
+
+
 def test_the_registry_file_names_what_exists() -> None:
     modules = set(re.findall(r"module: ([\w.]+)", text_of(".airflow-registry.yaml")))
     for module in modules:

@@ -225,7 +225,7 @@ def test_a_broken_rule_names_its_field(kind: type[WanVideoOperator], given: dict
         (WanTextToVideoOperator, {"model": "{{ params.model }}", "ratio": "21:9", "duration": 30}),
         (WanTextToVideoOperator, {"timeout": 60, "poll_interval": "{{ params.poll }}", "seed": 0}),
         (WanTextToVideoOperator, {"model": "wan3.0", "duration": -1, "ratio": "adaptive", "generate_audio": True}),
-        (WanTextToVideoOperator, {"model": "happyhorse-1.0", "resolution": "8K", "duration": 60}),
+        (WanTextToVideoOperator, {"model": "nobodys-1.0", "resolution": "8K", "duration": 60}),
         (WanImageToVideoOperator, {"first_frame": "{% if x %}{{ x }}{% endif %}"}),
         (WanReferenceToVideoOperator, {"reference_images": "{{ ti.xcom_pull('a') }}", "prompt": "Image 3 dances"}),
         (WanReferenceToVideoOperator, {"duration": 12, "reference_videos": "{{ params.clips }}"}),

@@ -50,20 +50,22 @@ def expect(log: str, *patterns: str, reason: str | None = None) -> None:
         assert frames <= {"operators/base.py", "worker/video.py", "worker/failing.py"}
 
 
+COST = r"info: Estimated cost: 0\.50 USD .+"
 SUBMITTED = rf"info: Submitted task {ID} \(DashScope, wan2\.7-t2v, request_id={ID}\)"
 FREE = rf"info: The worker is free now; task {ID} is waited for until {MOMENT}"
 
 
 @ending("fine")
-def test_a_success_is_four_lines(log: str) -> None:
+def test_a_success_is_five_lines(log: str) -> None:
     video = rf"info: Task {ID} has its video; the link 'Generated video' leads to it"
-    expect(log, SUBMITTED, FREE, rf"info: Task {ID}: succeeded", video)
+    expect(log, COST, SUBMITTED, FREE, rf"info: Task {ID}: succeeded", video)
 
 
 @ending("moderated")
 def test_a_refused_picture(log: str) -> None:
     expect(
         log,
+        COST,
         SUBMITTED,
         FREE,
         rf"info: Task {ID}: failed \(DataInspectionFailed: .+\)",
@@ -76,6 +78,7 @@ def test_a_refused_picture(log: str) -> None:
 def test_a_deadline(log: str) -> None:
     expect(
         log,
+        COST,
         SUBMITTED,
         FREE,
         rf"info: Task {ID}: running",
@@ -93,4 +96,5 @@ def test_a_request_that_breaks_rules(log: str) -> None:
 @ending("lost")
 def test_a_lost_answer(log: str) -> None:
     warning = r"warning: It is not known whether Freepik took the submission.+"
-    expect(log, warning, reason=r"WanSubmissionUnknown: The answer to the submission of .+ was lost .+")
+    cost = "info: Estimated cost: no price of wan-2-7 at freepik is known"
+    expect(log, cost, warning, reason=r"WanSubmissionUnknown: The answer to the submission of .+ was lost .+")

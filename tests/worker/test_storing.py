@@ -37,8 +37,11 @@ def test_a_place_that_cannot_be_is_refused_before_anything_is_paid(
     assert "wan_submission" not in run.store.rows
 
 
-def test_what_is_paid_is_adopted_whatever_has_become_of_the_place(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_what_is_paid_is_adopted_whatever_has_become_of_the_place(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A place that is lost after the payment costs nothing: the next attempt adopts, and stores."""
+    monkeypatch.setenv("AIRFLOW__WAN__GALLERY", "False")
     folder = tmp_path / "videos"
     run = making(store_to=f"file://{folder}/")
     deferred = run.deferred()
