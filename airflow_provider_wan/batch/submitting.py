@@ -90,6 +90,8 @@ class Submitting:
         entries = list(self._batch)
         doubtful = [item for item, entry in entries if entry.is_in_doubt]
         self._doubted = {_looks_of(item) for item in doubtful}
+        # Another worker may have been the one that met the trouble.
+        self._is_shaken = self._is_shaken or bool(doubtful)
         for item in doubtful:
             if self._is_due(item) and self._may_ask_again(item):
                 self._obtain(item)
@@ -226,7 +228,7 @@ class Submitting:
                 request=item.request,
                 account_name=settings.wan_conn_id,
                 patience=Patience(tries=self._times.submit_tries, throttled=self._times.throttled),
-                asks_first=self._is_shaken or batch.entry(item).is_in_doubt,
+                asks_first=self._is_shaken,
                 log=batch.log,
             ),
             policies=Policies(on_unknown_submission="fail" if batch.is_stopped else settings.on_unknown_submission),

@@ -43,6 +43,7 @@ def test_a_kill_cancels_the_window_only_when_nobody_comes_back_for_it(
         return fate
 
     monkeypatch.setattr(wan, "kill_reason_of", became)
+    monkeypatch.setattr("airflow_provider_wan.triggers.killed.airflow_version", lambda: (3, 3))
     asyncio.run(trigger.on_kill())
     assert {task["status"] for task in sandbox.ledger()["created"]} == {"CANCELED" if is_cancelled else "PENDING"}
 

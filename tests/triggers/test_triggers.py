@@ -385,6 +385,7 @@ async def test_nothing_is_known_without_a_task() -> None:
 async def test_a_task_that_may_still_be_wanted_is_left_alone(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], state: Any, said: str
 ) -> None:
+    monkeypatch.setattr("airflow_provider_wan.triggers.killed.airflow_version", lambda: (3, 3))
     task_is(monkeypatch, state)
     handle = submitted("hold")
     await killed(trigger_for(handle))
