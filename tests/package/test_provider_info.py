@@ -36,7 +36,9 @@ def test_info_follows_the_strict_schema_of_providers() -> None:
     schema = json.loads((SHIPPED / "provider.yaml.schema.json").read_text())
     ours = schema | {"required": ["name", "package-name", "description"]}
     assert "connection-types" in schema["properties"]
-    assert list(Draft7Validator(ours).iter_errors(INFO)) == []
+    # Commands came with Airflow 3.2; before, their key is passed over.
+    known = INFO if "cli" in schema["properties"] else {name: INFO[name] for name in INFO if name != "cli"}
+    assert list(Draft7Validator(ours).iter_errors(known)) == []
 
 
 def test_the_form_is_declared() -> None:

@@ -157,6 +157,16 @@ def test_a_stored_video_keeps_its_cost_when_its_task_is_gone(sandbox: Sandbox, t
     assert sandbox.ledger()["created"] == []
 
 
+class Events:
+    """Airflow's events of outlets by the asset's name: before 3.2 an asset with extras cannot be a key."""
+
+    def __init__(self, **by_name: Any) -> None:
+        self._by_name = by_name
+
+    def __getitem__(self, asset: Asset) -> Any:
+        return self._by_name[asset.name]
+
+
 def test_asset_events_carry_the_cost(sandbox: Sandbox) -> None:
     asset = Asset("clip")
 
@@ -166,7 +176,7 @@ def test_asset_events_carry_the_cost(sandbox: Sandbox) -> None:
     event = Event()
     made = Driven(
         lambda: WanTextToVideoOperator(**QUICK, prompt="A boat", outlets=[asset]),
-        context={"outlet_events": {asset: event}},
+        context={"outlet_events": Events(clip=event)},
     )
     made.run()
     assert event.extra["cost"] == FIFTY_CENTS
