@@ -91,14 +91,22 @@ class Schedule:
         entry = Wait(handle, interval, profile, not_before=now + interval, made=now - age, looked=now, due=now)
         self._queues.join(entry)
         self._entries[handle.task_id] = entry
-        self._most = max(self._most, len(self._entries))
-        entry.may_end = entry.made + self._least(entry)
-        # Spread, because after a restart everybody comes at once.
-        spread = self._rng.uniform(0.0, interval)
-        spread = spread if self._most > FEW else 0.0
-        self._put_off(entry, now + max(interval, self._least(entry) - age) + spread)
+        was_few, self._most = self._most == FEW, max(self._most, len(self._entries))
+        if was_few and self._most > FEW:
+            # They are not alone any more.
+            for other in self._entries.values():
+                self._plan_first_look(other)
+        self._plan_first_look(entry)
         if self._sweeps:
             self._next_cycle = min(self._next_cycle, now + interval)
+
+    def _plan_first_look(self, entry: Wait) -> None:
+        if entry.is_seen:
+            return
+        entry.may_end = entry.made + self._least(entry)
+        # Spread, because after a restart everybody comes at once.
+        spread = self._rng.uniform(0.0, entry.interval) if self._most > FEW else 0.0
+        self._put_off(entry, max(entry.not_before, entry.may_end) + spread)
 
     def _least(self, entry: Wait) -> float:
         """Return the seconds such a task runs at least."""
