@@ -147,5 +147,6 @@ def stored_results(batch: Batch) -> list[dict[str, Any]]:
     for item, entry in batch:
         if entry.stored and entry.record and entry.record.handle:
             asked = item.request.model_dump(mode="json", include={"resolution", "ratio", "duration", "seed"})
-            found.append(entry.record.handle.to_dict() | asked | entry.stored)
+            cost = {"cost": entry.cost} if entry.cost else {}
+            found.append(entry.record.handle.to_dict() | asked | cost | entry.stored)
     return found

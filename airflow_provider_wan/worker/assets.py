@@ -46,7 +46,8 @@ def add_batch_to_events(
     """Put what a batch made into its asset events: an alias becomes each stored video, an asset gets the counts."""
     from airflow.sdk import AssetAlias
 
-    made, counts = list(results), {name: summary[name] for name in ("total", "succeeded", "failed", "manifest")}
+    shown = ("total", "succeeded", "failed", "manifest", "cost", "costs")
+    made, counts = list(results), {name: summary[name] for name in shown if name in summary}
     for outlet in outlets or []:
         if isinstance(outlet, AssetAlias):
             for result in made:

@@ -163,6 +163,8 @@ def test_outlets_get_the_counts_and_an_alias_becomes_each_stored_video(rounds: M
     attempt.context["outlet_events"] = events
     attempt.run()
     assert events[folder].extra["succeeded"] == 2
+    assert events[folder].extra["cost"] == {"amount": 0.4, "currency": "USD", "basis": "usage"}
+    assert [extra["cost"]["amount"] for extra in events[alias].added.values()] == [0.2, 0.2]
     assert sorted(uri.rsplit("/")[-1] for uri in events[alias].added) == ["1.mp4", "2.mp4"]
     assert [extra.get("seed") for _, extra in sorted(events[alias].added.items())] == [None, 4]
     assert "prompt" not in str(events[alias].added)
