@@ -67,8 +67,8 @@ def test_every_kind_of_task_has_its_cards(ended: list[dict[str, Any]]) -> None:
     assert [states["seasons", None, index] for index in range(4)] == ["done"] * 4
     assert states["moderated", None, -1] == "failed"
     assert states["slow", None, -1] == "running"
-    # The vendor shows the prompt of what the batch has running only when it has finished.
-    assert states["doubtful", None, -1] == "in_doubt"
+    # In doubt while another task of the batch runs, for the vendor shows prompts of finished ones only; settled then.
+    assert states["doubtful", None, -1] in ("in_doubt", "done")
     assert states["batch", "shot-1", -1] == "done"
     assert states["batch", "bad", -1] == "failed"
     assert states["batch", "long", -1] == "running"
