@@ -12,7 +12,7 @@ from airflow_provider_wan.durable import Timing
 
 
 @dataclass(frozen=True)
-class Times:
+class BatchTimes:
     """Waits of a batch, in seconds; tests give shorter ones.
 
     :param soonest: a worker is woken no sooner, whatever there is to do.
@@ -37,10 +37,10 @@ class Times:
     progress: float = 10.0
 
 
-TIMES = Times()
+TIMES = BatchTimes()
 
 
-def times_in_force() -> Times:
+def times_in_force() -> BatchTimes:
     """Return the waits that a run begins with."""
     return TIMES
 
@@ -77,4 +77,4 @@ class BatchSettings:
     deferrable: bool
     max_cost: MaxCost | None = None
     on_unknown_price: UnknownPrice = "fail"
-    times: Times = field(default_factory=times_in_force)
+    times: BatchTimes = field(default_factory=times_in_force)

@@ -9,7 +9,7 @@ from airflow_provider_wan.durable.attempt import Attempt, ComeBack, Policies
 from airflow_provider_wan.durable.ledger import STATE_KEY, IntentTaken, Ledger, LedgerError, Record, StateStore, heal
 from airflow_provider_wan.durable.lookup import Knowledge
 from airflow_provider_wan.durable.paid_call import Lost, Obtained, PaidCall
-from airflow_provider_wan.durable.times import TIMES, Times
+from airflow_provider_wan.durable.times import TIMES, SubmissionTimes
 
 __all__ = [
     "STATE_KEY",
@@ -27,7 +27,7 @@ __all__ = [
     "Policies",
     "Record",
     "StateStore",
-    "Times",
+    "SubmissionTimes",
     "Timing",
     "heal",
 ]

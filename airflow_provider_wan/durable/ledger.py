@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
-from airflow_provider_wan.durable.times import TIMES, Times
+from airflow_provider_wan.durable.times import TIMES, SubmissionTimes
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class Ledger:
     :param carried: what the ledger of the process before returned, where there is no store.
     """
 
-    times: Times = TIMES
+    times: SubmissionTimes = TIMES
 
     def __init__(self, store: StateStore | None, key: str = STATE_KEY, carried: dict[str, Any] | None = None) -> None:
         self._store = store

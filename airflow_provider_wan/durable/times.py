@@ -7,7 +7,7 @@ from datetime import timedelta
 
 
 @dataclass(frozen=True)
-class Times:
+class SubmissionTimes:
     """The waits of this room.
 
     :param standstill: how long a worker may stand still between writing the intent and sending before writing it anew.
@@ -31,4 +31,4 @@ class Times:
         return self.task_lifetime - self.list_margin
 
 
-TIMES = Times()
+TIMES = SubmissionTimes()

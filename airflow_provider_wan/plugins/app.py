@@ -21,7 +21,7 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from airflow_provider_wan.plugins.headers import MEDIA_HEADERS, PlainHeaders, page_policy
-from airflow_provider_wan.plugins.media import NotAVideo, Reader, Span, StorageTrouble, close, span_of
+from airflow_provider_wan.plugins.media import NotPlayable, Reader, Span, StorageTrouble, close, span_of
 from airflow_provider_wan.plugins.places import Place, RefusedPlace, allowed, roots_of
 from airflow_provider_wan.plugins.reading import Scope, read_cards, read_video
 
@@ -105,7 +105,7 @@ def build_app() -> FastAPI:
             opened = await reader.open(place, sign=wants_redirect)
         except FileNotFoundError:
             raise HTTPException(404, "The stored video is not there any more") from None
-        except NotAVideo:
+        except NotPlayable:
             raise HTTPException(415, "The stored file is not an MP4 video") from None
         except StorageTrouble as trouble:
             log.warning("A stored video of %s/%s/%s could not be opened: %s", dag_id, run, task, trouble.__cause__)

@@ -25,7 +25,7 @@ SIGNED_SECONDS = 900
 FIRST_BOX = b"ftyp"
 
 
-class NotAVideo(Exception):
+class NotPlayable(Exception):
     """The file does not begin like an MP4 or MOV."""
 
 
@@ -88,7 +88,7 @@ class Reader:
 
         :param sign: ask the storage for an address that needs no credentials, where it can make one.
         :raises FileNotFoundError: when there is none.
-        :raises NotAVideo: when it is something else.
+        :raises NotPlayable: when it is something else.
         :raises StorageTrouble: for whatever else the storage says, or when it says nothing in time.
         """
         return await self.run(lambda: _open(place, sign), OPEN_SECONDS)
@@ -116,7 +116,7 @@ class Reader:
         try:
             with anyio.fail_after(seconds):
                 return await anyio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
-        except (FileNotFoundError, NotAVideo, StorageTrouble):
+        except (FileNotFoundError, NotPlayable, StorageTrouble):
             raise
         except TimeoutError:
             raise StorageTrouble("did not answer in time") from None
@@ -142,7 +142,7 @@ def _open(place: Place, sign: bool) -> OpenVideo:
     try:
         head = file.read(12)
         if head[4:8] != FIRST_BOX:
-            raise NotAVideo
+            raise NotPlayable
         return OpenVideo(file, int(info["size"]), _signed(path) if sign and not place.is_local else None)
     except BaseException:
         file.close()

@@ -58,7 +58,7 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class Found:
+class CardsRead:
     """Cards, and whether there are more than are given."""
 
     cards: list[dict[str, Any]]
@@ -74,7 +74,7 @@ class Video:
     sha256: str | None = None
 
 
-def read_cards(scope: Scope, since: datetime | None = None) -> Found:
+def read_cards(scope: Scope, since: datetime | None = None) -> CardsRead:
     """Return the cards of a scope, those that changed since a moment only where one is given."""
     with create_session() as session:
         rows, is_cut = _rows(session, scope, since)
@@ -82,8 +82,8 @@ def read_cards(scope: Scope, since: datetime | None = None) -> Found:
         for (dag_id, run_id), of_run in rows.items():
             cards += _cards_of_run(session, dag_id, run_id, of_run, since)
             if len(cards) > MOST_CARDS:
-                return Found(cards[:MOST_CARDS], True)
-        return Found(cards, is_cut)
+                return CardsRead(cards[:MOST_CARDS], True)
+        return CardsRead(cards, is_cut)
 
 
 def read_video(dag_id: str, run_id: str, task_id: str, map_index: int, number: int | None, item: str) -> Video | None:

@@ -13,7 +13,7 @@ from airflow_provider_wan.client.tasks import TaskHandle, result_of, utc_now
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
 from airflow_provider_wan.worker.failing import fail
-from airflow_provider_wan.worker.settings import TaskOperator, Times, deadline_of, ending_in, ends_at, times_in_force
+from airflow_provider_wan.worker.settings import RunTimes, TaskOperator, deadline_of, ending_in, ends_at, times_in_force
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, PokeReturnValue
@@ -32,7 +32,7 @@ class SensorSettings:
     poke_interval: float
     timeout: timedelta
     execution_timeout: timedelta | None
-    times: Times = field(default_factory=times_in_force)
+    times: RunTimes = field(default_factory=times_in_force)
 
 
 def begun(settings: Callable[[], Mapping[str, Any]], operator: TaskOperator, context: Context) -> Sensing:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Times:
+class RunTimes:
     """Waits of the worker side, in seconds; tests give shorter ones.
 
     :param backstop: how long after the trigger's own deadline Airflow's stands; its passing skips all clean-up.
@@ -34,10 +34,10 @@ class Times:
     margin: float = 30.0
 
 
-TIMES = Times()
+TIMES = RunTimes()
 
 
-def times_in_force() -> Times:
+def times_in_force() -> RunTimes:
     """Return the waits that a run begins with."""
     return TIMES
 
@@ -69,7 +69,7 @@ class VideoSettings:
     execution_timeout: timedelta | None
     max_cost: MaxCost | None = None
     on_unknown_price: UnknownPrice = "fail"
-    times: Times = field(default_factory=times_in_force)
+    times: RunTimes = field(default_factory=times_in_force)
 
 
 class TaskOperator(Protocol):
@@ -114,7 +114,9 @@ def deadline_of(submitted_at: datetime, began_at: datetime, timeout: timedelta, 
     return min(deadline, ends_at) if ends_at else deadline
 
 
-def ends_at(context: Context, began_at: datetime, execution_timeout: timedelta | None, times: Times) -> datetime | None:
+def ends_at(
+    context: Context, began_at: datetime, execution_timeout: timedelta | None, times: RunTimes
+) -> datetime | None:
     """Return the moment at which a wait has to end because of ``execution_timeout``, ``None`` without one.
 
     Airflow counts it from the start of the task instance, which a deferral does not move. A wait ends a little sooner:

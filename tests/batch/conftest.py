@@ -12,8 +12,8 @@ import pytest
 from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_wan.batch.settings import Times as BatchTimes
-from airflow_provider_wan.durable import Ledger, Times, Timing
+from airflow_provider_wan.batch.settings import BatchTimes
+from airflow_provider_wan.durable import Ledger, SubmissionTimes, Timing
 from airflow_provider_wan.sandbox import Sandbox
 from tests.driving import KEY, VENDORS, Driven
 
@@ -69,7 +69,7 @@ def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_wan.client.polling.window.SETTLE_SECONDS", 0.05)
     monkeypatch.setattr("airflow_provider_wan.client.transport.flows.back_off", lambda *_: 0.01)
     monkeypatch.setattr("airflow_provider_wan.delivery.landing.back_off", lambda *_: 0.01)
-    monkeypatch.setattr(Ledger, "times", Times(keep_pause=0.0))
+    monkeypatch.setattr(Ledger, "times", SubmissionTimes(keep_pause=0.0))
 
 
 @pytest.fixture

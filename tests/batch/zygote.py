@@ -77,7 +77,7 @@ def work(order: dict[str, Any]) -> None:
 
 def shorten_times() -> None:
     airflow_provider_wan.operators.parameters.LEAST_INTERVAL = 0.01
-    airflow_provider_wan.batch.settings.TIMES = airflow_provider_wan.batch.settings.Times(
+    airflow_provider_wan.batch.settings.TIMES = airflow_provider_wan.batch.settings.BatchTimes(
         pause=0.2, search=Timing(late=timedelta(minutes=-1), look_again=0.1)
     )
     airflow_provider_wan.client.polling.window.LINGER_SECONDS = 0.5

@@ -23,7 +23,7 @@ from airflow_provider_wan.durable import (
     Obtained,
     PaidCall,
     Policies,
-    Times,
+    SubmissionTimes,
     Timing,
 )
 from airflow_provider_wan.sandbox import Sandbox
@@ -132,7 +132,7 @@ def sandbox(shared_sandbox: Sandbox) -> Sandbox:
 @pytest.fixture(autouse=True)
 def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pauses of the product are values; here they are short."""
-    monkeypatch.setattr(Ledger, "times", Times(keep_pause=0.0))
+    monkeypatch.setattr(Ledger, "times", SubmissionTimes(keep_pause=0.0))
     monkeypatch.setattr("airflow_provider_wan.client.transport.flows.back_off", lambda *_: 0.01)
 
 

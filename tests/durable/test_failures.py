@@ -23,7 +23,7 @@ from airflow_provider_wan.operators.wan import WanTextToVideoOperator
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.worker import video as execution
 from airflow_provider_wan.worker.failing import AirflowFailException  # type: ignore[attr-defined]
-from airflow_provider_wan.worker.settings import Times
+from airflow_provider_wan.worker.settings import RunTimes
 from tests.driving import Driven, Instance
 
 from .conftest import KEY, VENDORS
@@ -46,7 +46,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The product's waits, made short; the decisions stay."""
     timing = Timing(late=timedelta(0), look_again=0.02)
     monkeypatch.setattr(execution, "Attempt", lambda **given: Attempt(**given, timing=timing))
-    monkeypatch.setattr("airflow_provider_wan.worker.settings.TIMES", Times(throttled_pause=0.05, submit=0.0))
+    monkeypatch.setattr("airflow_provider_wan.worker.settings.TIMES", RunTimes(throttled_pause=0.05, submit=0.0))
 
 
 @pytest.fixture

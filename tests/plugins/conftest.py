@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from airflow_provider_wan.plugins.reading import Found, Scope, Video
+from airflow_provider_wan.plugins.reading import CardsRead, Scope, Video
 
 MP4 = b"\x00\x00\x00\x18ftypisom" + bytes(range(256)) * 40
 
@@ -74,9 +74,9 @@ def gallery(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gallery]:
         uri = found.videos.get(task_id)
         return Video(uri, task_id) if uri is not None else None
 
-    def read_cards(scope: Scope, since: Any = None) -> Found:
+    def read_cards(scope: Scope, since: Any = None) -> CardsRead:
         found.scopes.append(scope)
-        return Found(found.cards)
+        return CardsRead(found.cards)
 
     monkeypatch.setattr(module, "read_video", read_video)
     monkeypatch.setattr(module, "read_cards", read_cards)

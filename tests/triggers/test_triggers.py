@@ -16,7 +16,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_wan.client.polling.poller import shared_poller
-from airflow_provider_wan.client.polling.times import Times
+from airflow_provider_wan.client.polling.times import PollingTimes
 from airflow_provider_wan.client.polling.watch import Ending
 from airflow_provider_wan.client.polling.window import WindowItem
 from airflow_provider_wan.client.recovery.search import Sought
@@ -185,7 +185,7 @@ async def test_deadline_where_nothing_can_be_cancelled(sandbox: Sandbox) -> None
 async def test_deadline_during_an_outage_says_that_nothing_is_known(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    soon = partial(shared_poller, times=Times(last_look=0.5))
+    soon = partial(shared_poller, times=PollingTimes(last_look=0.5))
     monkeypatch.setattr("airflow_provider_wan.hooks.wan.shared_poller", soon)
     handle = submitted("hold")
     sandbox.configure(outage=3600)

@@ -26,7 +26,7 @@ from airflow_provider_wan.operators.wan import (
 )
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.sensors.wan import WanTaskSensor
-from airflow_provider_wan.worker.settings import Times
+from airflow_provider_wan.worker.settings import RunTimes
 from tests.driving import KEY, Driven
 
 MEDIA = "https://media.example.com"
@@ -361,7 +361,7 @@ def test_a_killed_worker_cancels_what_it_waits_for(
 
 
 def test_a_throttled_submission_gives_the_worker_back(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_wan.worker.settings.TIMES", Times(throttled_pause=0.1, submit=0.1))
+    monkeypatch.setattr("airflow_provider_wan.worker.settings.TIMES", RunTimes(throttled_pause=0.1, submit=0.1))
     sandbox.configure(fail_next=[{"call": "submit", "status": 429, "code": "Throttling.RateQuota", "times": 2}])
     run = driven()
     assert run.run()["status"] == "succeeded"

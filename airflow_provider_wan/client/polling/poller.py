@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanAuthError, WanError, WanQuotaError, WanRequestError, WanResponseError
 from airflow_provider_wan.client.polling.finder import Finder
-from airflow_provider_wan.client.polling.times import TIMES, Times
+from airflow_provider_wan.client.polling.times import TIMES, PollingTimes
 from airflow_provider_wan.client.polling.waiter import Waiter
 from airflow_provider_wan.client.polling.watch import UNDECIDED_LIMIT, Ending
 from airflow_provider_wan.client.recovery.search import Catalogue, Clue, Sought
@@ -43,7 +43,7 @@ class Poller:
         answered for minutes (it may have moved to another host).
     """
 
-    def __init__(self, account: Account, refresh: Refresh | None = None, times: Times = TIMES) -> None:
+    def __init__(self, account: Account, refresh: Refresh | None = None, times: PollingTimes = TIMES) -> None:
         self._times = times
         self.identities = {account.identity}
         """What it goes by: vendor, host and the fingerprints of the keys it has used."""
@@ -362,7 +362,7 @@ _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Poller]] = WeakKeyDi
 """Those in use, by running loop, because ``dag.test()`` runs one loop after another in one process."""
 
 
-def shared_poller(account: Account, refresh: Refresh | None = None, times: Times = TIMES) -> Poller:
+def shared_poller(account: Account, refresh: Refresh | None = None, times: PollingTimes = TIMES) -> Poller:
     """Return the poller of ``account`` in this event loop, to be used with ``async with``; the last user closes it.
 
     :param refresh: reads the account again, for the poller that is made here; ``times`` are for it, too.

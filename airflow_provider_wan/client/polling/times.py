@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Times:
+class PollingTimes:
     """All in seconds.
 
     :param last_look: how long after its deadline a wait stays for one more answer.
@@ -30,4 +30,4 @@ class Times:
     after_bug: float = 5.0
 
 
-TIMES = Times()
+TIMES = PollingTimes()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from airflow_provider_wan.client.errors import WanError
-from airflow_provider_wan.client.polling.times import TIMES, Times
+from airflow_provider_wan.client.polling.times import TIMES, PollingTimes
 from airflow_provider_wan.client.polling.watch import Ending, Watch
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask
 from airflow_provider_wan.client.vendors.base import Vendor
@@ -23,7 +23,7 @@ class Waiter(Watch):
 
     __slots__ = ("_bell", "_changes", "_is_news", "_timer", "answers", "ending")
 
-    def __init__(self, handle: TaskHandle, vendor: Vendor, deadline: datetime, times: Times = TIMES) -> None:
+    def __init__(self, handle: TaskHandle, vendor: Vendor, deadline: datetime, times: PollingTimes = TIMES) -> None:
         super().__init__(handle, vendor, deadline, times=times)
         self.ending: Ending | None = None
         self.answers = 0

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_wan.client.errors import WanAuthError, WanError, WanRequestError, WanTaskFailed, WanTaskTimeout
-from airflow_provider_wan.client.polling.times import TIMES, Times
+from airflow_provider_wan.client.polling.times import TIMES, PollingTimes
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
 from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import Vendor
@@ -90,7 +90,7 @@ class Watch:
         vendor: Vendor,
         deadline: datetime,
         on_change: Callable[[str], None] | None = None,
-        times: Times = TIMES,
+        times: PollingTimes = TIMES,
     ) -> None:
         self.handle = handle
         self._times = times

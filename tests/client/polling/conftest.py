@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.polling.poller import Refresh, shared_poller
-from airflow_provider_wan.client.polling.times import Times
+from airflow_provider_wan.client.polling.times import PollingTimes
 from airflow_provider_wan.client.polling.watch import Ending
 from airflow_provider_wan.client.requests import TextToVideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
@@ -36,7 +36,7 @@ def sandbox(shared_sandbox: Sandbox) -> Sandbox:
 class Desk:
     """Submits and waits as the triggers of one account do."""
 
-    times = Times(doubt=0.0, refused=0.0)
+    times = PollingTimes(doubt=0.0, refused=0.0)
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox

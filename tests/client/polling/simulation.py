@@ -17,7 +17,7 @@ from typing import Any
 from airflow_provider_wan.client.errors import (
     WanError,
 )
-from airflow_provider_wan.client.polling.times import Times
+from airflow_provider_wan.client.polling.times import PollingTimes
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, Watch
 from airflow_provider_wan.client.schedule.schedule import Ask, Query, Schedule
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, VideoTask
@@ -177,7 +177,7 @@ class Simulation:
         )
         deadline = EPOCH + timedelta(seconds=min(fate.submitted + self.world.deadline, 1e8))
         # Doubts last by the real clock; this world has one of its own.
-        watch = Watch(handle, vendor_of("dashscope"), deadline, self.report.told.append, Times(doubt=0.0))
+        watch = Watch(handle, vendor_of("dashscope"), deadline, self.report.told.append, PollingTimes(doubt=0.0))
         self._watches[fate.task_id] = watch
         self._last_answer[fate.task_id] = self.now
         self.schedule.add(handle, self.world.interval, "t2v", self.now, self.now - fate.submitted)

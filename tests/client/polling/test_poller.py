@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_wan.client.polling import poller as polling
 from airflow_provider_wan.client.polling.poller import shared_poller
-from airflow_provider_wan.client.polling.times import Times
+from airflow_provider_wan.client.polling.times import PollingTimes
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
 from airflow_provider_wan.client.schedule.schedule import Schedule
 from airflow_provider_wan.client.tasks import utc_now
@@ -186,7 +186,7 @@ async def test_bug_in_a_decision_strands_nobody(desk: Desk, monkeypatch: pytest.
             raise KeyError("a bug")
         return decide(self, now)
 
-    desk.times = Times(after_bug=0.05)
+    desk.times = PollingTimes(after_bug=0.05)
     monkeypatch.setattr(Schedule, "next", now_and_then)
     assert statuses(await desk.wait_for_all(await desk.submit(3))) == {EndingStatus.SUCCESS}
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanAuthError
 from airflow_provider_wan.client.polling.poller import shared_poller
-from airflow_provider_wan.client.polling.times import Times
+from airflow_provider_wan.client.polling.times import PollingTimes
 from airflow_provider_wan.client.polling.watch import EndingStatus
 from airflow_provider_wan.client.schedule import pace
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask
@@ -154,7 +154,7 @@ async def test_a_key_that_has_worked_may_be_refused_for_a_while(desk: Desk) -> N
 async def test_a_connection_that_moved_to_another_host_is_read_again_after_long_trouble(desk: Desk) -> None:
     handles = await desk.submit(3)
     gone = Account("dashscope", closed_port(), SecretStr(KEY), queries_per_second=100.0)
-    desk.times = Times(trouble=0.2)
+    desk.times = PollingTimes(trouble=0.2)
 
     async def refresh() -> Account:
         return desk.account()
@@ -166,7 +166,7 @@ async def test_another_host_that_does_not_know_the_tasks_is_not_taken(desk: Desk
     (handle,) = await desk.submit(1, "[sandbox hold]")
     desk.sandbox.change(handle.task_id, "expire")
     gone = Account("dashscope", closed_port(), SecretStr(KEY), queries_per_second=100.0)
-    desk.times = Times(trouble=0.1, reread=0.1, last_look=0.1)
+    desk.times = PollingTimes(trouble=0.1, reread=0.1, last_look=0.1)
     asked = 0
 
     async def refresh() -> Account:

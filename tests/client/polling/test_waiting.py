@@ -17,7 +17,7 @@ from airflow_provider_wan.client.errors import (
     WanServerError,
     WanTransportError,
 )
-from airflow_provider_wan.client.polling.times import Times
+from airflow_provider_wan.client.polling.times import PollingTimes
 from airflow_provider_wan.client.polling.watch import UNDECIDED_LIMIT, Ending, EndingStatus, Watch
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask
 from airflow_provider_wan.client.vendors import vendor_of
@@ -36,7 +36,9 @@ def task(status: str, vendor: str = "dashscope", **fields: Any) -> VideoTask:
 
 def watch(vendor: str = "dashscope") -> tuple[Watch, list[str]]:
     told: list[str] = []
-    return Watch(handle(vendor), vendor_of(vendor), NOON + timedelta(hours=1), told.append, Times(doubt=0.0)), told
+    return Watch(
+        handle(vendor), vendor_of(vendor), NOON + timedelta(hours=1), told.append, PollingTimes(doubt=0.0)
+    ), told
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_a_task_that_was_seen_goes_on_to_its_deadline_whatever_is_refused(error:
 
 
 def test_what_decides_nothing_must_go_on_for_some_time_too() -> None:
-    judge = Watch(handle("powertokens"), vendor_of("powertokens"), NOON, times=Times(doubt=3600.0))
+    judge = Watch(handle("powertokens"), vendor_of("powertokens"), NOON, times=PollingTimes(doubt=3600.0))
     assert [judge.see_error(WanRejectedError("404")) for _ in range(50)] == [None] * 50
 
 
