@@ -1,20 +1,17 @@
-"""The ledger of a batch: one entry per item, kept in chunks in the task state store.
+"""The ledger of a batch: one entry per item, kept in chunks in the task state store, or as objects of a storage.
 
 A chunk is one value of the store. The store wants values under 64 KB, and a reader of the ledger asks for each
-of them, so they are neither large nor many.
+of them, so they are neither large nor many. How the submission of one item is kept is in ``item_ledger``.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 from airflow_provider_wan.batch.records import BatchRecord, ItemRecord
-from airflow_provider_wan.durable import Ledger, LedgerError, Record, StateStore
-
-log = logging.getLogger(__name__)
+from airflow_provider_wan.durable import LedgerError, StateStore
 
 HEAD_KEY = "wan_batch"
 PROGRESS_KEY = "wan_progress"
@@ -77,6 +74,11 @@ class BatchLedger:
     def is_new(self) -> bool:
         """Whether nothing is known: no attempt has begun, or what is recorded was deleted."""
         return self.head.series is None and not self._entries
+
+    @property
+    def store(self) -> StateStore | None:
+        """Where it is kept."""
+        return self._store
 
     @property
     def is_durable(self) -> bool:
@@ -244,47 +246,12 @@ class BatchLedger:
         entries = {key: _dump(entry) for key, entry in self._entries.items()}
         return {"head": self.head.model_dump(mode="json", exclude_none=True), "entries": entries}
 
-    def of_item(self, key: str) -> ItemLedger:
-        """Return the ledger of one item."""
-        return ItemLedger(self, key)
-
     def show(self, progress: dict[str, Any]) -> None:
         """Show progress in the task state, where Airflow's UI and API show it; never fails a run."""
         try:
             self._write(PROGRESS_KEY, progress)
         except LedgerError:
             return
-
-
-class ItemLedger(Ledger):
-    """One item's place in the ledger, as the ledger of a single task."""
-
-    def __init__(self, ledger: BatchLedger, key: str) -> None:
-        super().__init__(None, key)
-        self._ledger = ledger
-
-    @property
-    def is_durable(self) -> bool:
-        """Whether the ledger survives this process."""
-        return self._ledger.is_durable
-
-    def read(self) -> Record | None:
-        """Return the item's record."""
-        return self._ledger.get(self._key).record
-
-    def write(self, record: Record) -> None:
-        """Keep the item's record.
-
-        :raises LedgerError: when it could not be kept.
-        """
-        self._ledger.keep(self._key, self._ledger.get(self._key).model_copy(update={"record": record}))
-
-    def forget(self) -> None:
-        """Forget the item's record; a failure to do so is only logged."""
-        try:
-            self._ledger.keep(self._key, self._ledger.get(self._key).model_copy(update={"record": None}))
-        except LedgerError as error:
-            log.warning("%s: a refused submission would be taken for one whose answer was lost", error)
 
 
 def _size(key: str, value: dict[str, Any]) -> int:

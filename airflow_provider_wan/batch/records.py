@@ -31,6 +31,7 @@ class ItemRecord(BaseModel):
         not know whether a task was made: the record stays for the next.
     :param tries: how many tasks were made for it and failed.
     :param former: ids of those and of other tasks that were left behind.
+    :param submissions: how many objects of the ledger hold its submissions, where each has one of its own.
     :param again_at: when to go on with it (a lost answer, a landing that failed), not sooner.
     :param looking_since: when this attempt began to look for a lost submission.
     :param landings: how often its video could not be stored.
@@ -44,6 +45,7 @@ class ItemRecord(BaseModel):
     status: TaskStatus | None = None
     tries: int = 0
     former: list[str] = []
+    submissions: int = 0
     again_at: datetime | None = None
     looking_since: datetime | None = None
     landings: int = 0
@@ -105,13 +107,14 @@ class ItemRecord(BaseModel):
     def reopened(self) -> ItemRecord:
         """Return it as it was before it was given up, with what was submitted and made."""
         is_made = self.status is TaskStatus.SUCCEEDED
-        kept = {"record": self.record, "former": self.former, "tries": self.tries, "stored": self.stored}
+        kept: dict[str, Any] = {"record": self.record, "former": self.former, "tries": self.tries}
+        kept |= {"stored": self.stored, "submissions": self.submissions}
         made = {name: getattr(self, name) for name in MADE} if is_made else {}
         return ItemRecord(**kept, **made)
 
     def left_behind(self, tries: int = 0) -> ItemRecord:
         """Return a new entry whose next submission is a new task; the former one's id stays known."""
-        return ItemRecord(tries=tries, former=self.task_ids[-FORMER_KEPT:])
+        return ItemRecord(tries=tries, former=self.task_ids[-FORMER_KEPT:], submissions=self.submissions)
 
 
 class Backoff(BaseModel):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.costs import cost_of_ending
+from airflow_provider_wan.batch.item_ledger import read_objects
 from airflow_provider_wan.batch.items import build_items
 from airflow_provider_wan.batch.ledger import BatchLedger
 from airflow_provider_wan.batch.manifest import take_back
@@ -94,7 +95,7 @@ class BatchRun:
         if self._settings.durable and not self._ledger.is_durable:
             self._log.warning(NO_TASK_STATE)
         try:
-            self._ledger.load()
+            self._load(None)
             batch = self._begin()
             if self._ledger.is_new and not self._settings.regenerate:
                 self._take_back(batch)
@@ -109,13 +110,17 @@ class BatchRun:
     def resume(self, event: dict[str, Any]) -> Any:
         """Take the trigger's event and go on."""
         try:
-            self._ledger.load(event.get("carry"))
+            self._load(event.get("carry"))
             batch = self._go_on()
             return self._rounds(batch, _outcome_in(event))
         except WanError as error:
             fail(error)
         finally:
             self._hook.close()
+
+    def _load(self, carried: dict[str, Any] | None) -> None:
+        self._ledger.load(carried)
+        read_objects(self._ledger)
 
     def _take_back(self, batch: Batch) -> None:
         count = take_back(batch, self._hook.vendor)

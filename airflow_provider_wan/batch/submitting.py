@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from airflow_provider_wan.batch.batch import Batch
+from airflow_provider_wan.batch.item_ledger import ledger_of
 from airflow_provider_wan.batch.items import Item
 from airflow_provider_wan.batch.records import Backoff, ItemRecord, Stop
 from airflow_provider_wan.batch.storing import Storing
@@ -224,7 +225,7 @@ class Submitting:
         return Attempt(
             call=kind(
                 client=self._hook.get_conn(),
-                ledger=batch.ledger.of_item(item.key),
+                ledger=ledger_of(batch.ledger, item.key),
                 request=item.request,
                 account_name=settings.wan_conn_id,
                 patience=Patience(tries=self._times.submit_tries, throttled=self._times.throttled),

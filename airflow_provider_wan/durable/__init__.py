@@ -6,7 +6,16 @@ task and stores no video. Others take from here what is named below, and from no
 
 from airflow_provider_wan.client.recovery.search import Clue, Timing
 from airflow_provider_wan.durable.attempt import Attempt, ComeBack, Policies
-from airflow_provider_wan.durable.ledger import STATE_KEY, IntentTaken, Ledger, LedgerError, Record, StateStore, heal
+from airflow_provider_wan.durable.ledger import (
+    STATE_KEY,
+    ExclusiveStore,
+    IntentTaken,
+    Ledger,
+    LedgerError,
+    Record,
+    StateStore,
+    heal,
+)
 from airflow_provider_wan.durable.lookup import Knowledge
 from airflow_provider_wan.durable.paid_call import Lost, Obtained, PaidCall
 from airflow_provider_wan.durable.times import TIMES, SubmissionTimes
@@ -17,6 +26,7 @@ __all__ = [
     "Attempt",
     "Clue",
     "ComeBack",
+    "ExclusiveStore",
     "IntentTaken",
     "Knowledge",
     "Ledger",

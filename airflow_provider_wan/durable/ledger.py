@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
@@ -54,6 +55,9 @@ class ExclusiveStore(StateStore, Protocol):
 
     def is_claimed(self, vendor: str, task_id: str) -> bool:
         """Whether another one has put the task down as its own."""
+
+    def for_part(self, name: str) -> ExclusiveStore:
+        """Return the same store as seen by one part of the task: only the tasks that it has claimed are its own."""
 
 
 class LedgerError(WanError):
@@ -156,9 +160,19 @@ class Ledger:
 
         :raises LedgerError: when it could not be read; that is never the same as "no record".
         """
+        return self._read(self._value)
+
+    def read_at(self, number: int) -> Record | None:
+        """Return the record of one submission, where each has an object of its own.
+
+        :raises LedgerError: when it could not be read.
+        """
+        store = self._store
+        return self._read(lambda: store.get(self._numbered(number)) if store else None)
+
+    def _read(self, get: Callable[[], Any]) -> Record | None:
         try:
-            value = self._value()
-            return None if value is None or value.get(FORGOTTEN) else Record.model_validate(value)
+            return self._record_in(get())
         except (AttributeError, ValidationError):
             reason = "it is not one of this provider's"
         except Exception as error:  # noqa: BLE001 - whatever the store raises, it is not "no record"
@@ -168,6 +182,10 @@ class Ledger:
             "may already be running and would be paid twice. Try again; to submit anew all the same, delete "
             f"{self._place} from {getattr(self._store, 'title', 'the task state store of the task')}"
         )
+
+    @staticmethod
+    def _record_in(value: Any) -> Record | None:
+        return None if value is None or value.get(FORGOTTEN) else Record.model_validate(value)
 
     def begin(self, try_number: int) -> bool:
         """Mark the start of an attempt; return whether what earlier attempts recorded was deleted (by a clear).

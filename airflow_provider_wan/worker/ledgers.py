@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import inspect
 import json
@@ -110,6 +111,9 @@ class ObjectStore:
     def __init__(self, root: str, parts: list[str]) -> None:
         self._root = ObjectStoragePath(root)
         self._parts = [quoted(part) for part in parts]
+        self._claims_as = self._parts
+        self._proofs: set[bool] = set()
+        """Whether the storage creates exclusively, once it was asked; the parts of a task share it."""
         self.title = f"the ledger at {root.rstrip('/')}/{'/'.join(self._parts)}"
 
     def get(self, key: str) -> Any:
@@ -136,7 +140,9 @@ class ObjectStore:
         if not self._create(path, content):
             # A repeat below, of a writing whose answer was lost, is refused because of ourselves.
             return bool(self._load(path) == value)
-        if not self._is_exclusive(path, content):
+        if not self._proofs:
+            self._proofs.add(self._is_exclusive(path, content))
+        if False in self._proofs:
             self._say_shared()
         return True
 
@@ -156,12 +162,18 @@ class ObjectStore:
     def claim(self, vendor: str, task_id: str) -> bool:
         """Put a task down as this folder's; return whether it is."""
         path = self._claim_path(vendor, task_id)
-        return self._create(path, _dump({"owner": self._parts})) or self._owner(path) == self._parts
+        return self._create(path, _dump({"owner": self._claims_as})) or self._owner(path) == self._claims_as
 
     def is_claimed(self, vendor: str, task_id: str) -> bool:
         """Whether another one has put the task down as its own."""
         owner = self._owner(self._claim_path(vendor, task_id))
-        return owner is not None and owner != self._parts
+        return owner is not None and owner != self._claims_as
+
+    def for_part(self, name: str) -> ObjectStore:
+        """Return the same folder as seen by one part of the task, as an item of a batch is."""
+        part = copy.copy(self)
+        part._claims_as = [*self._parts, quoted(name)]
+        return part
 
     def _claim_path(self, vendor: str, task_id: str) -> str:
         return f"{self._base}/{CLAIMS}/{quoted(vendor)}/{quoted(task_id)}.json"
