@@ -38,6 +38,25 @@ def code_in(page: str) -> set[str]:
     return {word for span in re.findall(r"`([^`\n]+)`", text_of(page)) for word in re.findall(r"[\w.-]+", span)}
 
 
+def facts_of_vendors() -> list[str]:
+    """The rows and the points of the page about the vendors, each as one line."""
+    page = text_of("docs/vendors.md").partition("## What each can do")[2].partition("## Webhooks")[0]
+    page = re.sub(r"\n  (?=\S)", " ", page)
+    rows = [line for line in page.splitlines() if line.startswith("|") and not line.startswith(("| ---", "| | "))]
+    return [row for row in rows if row.split("|")[-2].strip() != "known"] + re.findall(r"^\* .*", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("fact", facts_of_vendors(), ids=lambda fact: fact[2:40])
+def test_each_fact_about_a_vendor_says_how_it_is_known(fact: str) -> None:
+    mark = fact.split("|")[-2].strip() if fact.startswith("|") else fact.rpartition("(")[2].rstrip(")")
+    assert re.match(r"(documented|seen|assumed)\b", mark), f"no mark: {fact}"
+
+
+def test_facts_of_vendors_are_found() -> None:
+    """So that a heading with another name does not leave the check above without anything to check."""
+    assert len(facts_of_vendors()) >= 40
+
+
 def parameters(kind: type) -> set[str]:
     named = inspect.signature(kind.__init__).parameters.values()
     return {item.name for item in named if item.kind is item.KEYWORD_ONLY}

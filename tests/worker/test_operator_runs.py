@@ -192,6 +192,28 @@ def test_not_strict_warns_and_sends(sandbox: Sandbox, caplog: pytest.LogCaptureF
     assert sandbox.ledger()["requests"]["dashscope"]["submit"] == {"400": 1}
 
 
+@pytest.mark.parametrize("is_deferrable", [True, False])
+def test_a_refusal_that_comes_late_is_told_after_one_interval_in_the_words_of_the_parameters(
+    sandbox: Sandbox, vendor: str, is_deferrable: bool
+) -> None:
+    given: dict[str, Any] = {"duration": 99, "strict": False}
+    says, name = "Duration should be between 2 and 15", "(duration)"
+    if vendor != "dashscope":
+        field, own = {"gccai": ("size", "ratio"), "powertokens": ("seconds", "duration")}.get(
+            vendor, ("aspect_ratio", "ratio")
+        )
+        says, name = f"{field} is not valid", f"({field} is the parameter {own})"
+        given = {"prompt": f"A boat [sandbox seconds=0.01 fail=InvalidParameter message='{says}']"}
+    run = driven(wan_conn_id=f"wan_{vendor}", poll_interval=0.6, deferrable=is_deferrable, **given)
+    with pytest.raises(AirflowFailException, match=says) as caught:
+        run.run()
+    assert name in str(caught.value)
+    # A worker that waits itself looks at once, too, which may be too soon.
+    looks = sandbox.ledger()["requests"][vendor]["query"]
+    assert looks.keys() == {"200"}
+    assert 1 <= looks["200"] <= (1 if is_deferrable else 2)
+
+
 def test_extra_body_is_merged_deeply_and_wins(sandbox: Sandbox) -> None:
     driven(extra_body={"parameters": {"watermark": True, "camera": "{{ 1 }}"}, "input": {"note": "n"}}).run()
     sent = body(sandbox)

@@ -28,6 +28,7 @@ from airflow_provider_wan.client.urls import shorten
 from airflow_provider_wan.client.vendors.failures import (
     BARE_REFUSALS,
     ERROR_TYPES,
+    LATE_REFUSAL_WORDS,
     MODERATION_WORDS,
     PLAIN_STATUSES,
     STATUS_SPEAKS,
@@ -198,7 +199,8 @@ class Vendor(ABC):
 
     def task_failure(self, task: VideoTask) -> Failure:
         """Say what the failure of a task means."""
-        return classify(self._codes, task.error_code, task.error_message) or Failure.SERVER
+        codes = self._codes + LATE_REFUSAL_WORDS
+        return classify(codes, task.error_code, task.error_message) or Failure.SERVER
 
     failure_codes: ClassVar[tuple[tuple[str, Failure], ...]] = ()
     """Prefixes of codes (or words of messages), most specific first, and what they mean."""
@@ -279,21 +281,32 @@ class Vendor(ABC):
             message = answer.excerpt or "no message"
             problem = Problem(default_failure(answer.status), str(answer.status), message)
         kind = ERROR_TYPES[problem.failure]
+        said = self.in_our_words(problem.message, problem.failure)
         raise kind(
-            f"{self.title} refused {call} with HTTP {answer.status}: {problem.message}",
+            f"{self.title} refused {call} with HTTP {answer.status}: {said}",
             code=problem.code or str(answer.status),
             request_id=problem.request_id,
             task_id=task_id,
             retry_after=retry_after(answer),
         )
 
-    parameter_names: ClassVar[Mapping[str, str]] = {}
-    """Names of the vendor's own fields, and the parameters that they are made of, where the two differ."""
+    parameter_names: ClassVar[Mapping[str, str | Mapping[Mode, str]]] = {}
+    """Names of the vendor's own fields, and the parameters (of each mode) that they are made of, where these differ."""
 
-    def parameters_in(self, message: str) -> tuple[str, ...]:
+    def parameters_in(self, message: str, mode: Mode | None = None) -> tuple[str, ...]:
         """Return the parameters that a refusal speaks of by the vendor's own names for them."""
-        names = self.parameter_names.items()
-        return tuple(f"{name} is the parameter {own}" for name, own in names if re.search(rf"\b{name}\b", message))
+        found = []
+        for name, own in self.parameter_names.items():
+            if not isinstance(own, str):
+                own = own.get(mode, "") if mode else ", ".join(dict.fromkeys(own.values()))
+            if own and re.search(rf"\b{name}\b", message):
+                found.append(f"{name} is the parameter {own}")
+        return tuple(found)
+
+    def in_our_words(self, message: str, failure: Failure, mode: Mode | None = None) -> str:
+        """Return what the vendor says; of a refusal also which parameters the fields are that it names."""
+        names = self.parameters_in(message, mode) if failure is Failure.REQUEST else ()
+        return f"{message} ({', '.join(names)})" if names else message
 
     def failure_of(self, task: VideoTask) -> WanError:
         """Return the error that a failed task means."""
@@ -303,9 +316,7 @@ class Vendor(ABC):
             kind = WanModerationError  # type: ignore[assignment]
         elif failure is Failure.BILLING:
             kind = WanBillingError  # type: ignore[assignment]
-        reason = task.error_message or "no reason given by the vendor"
-        if names := self.parameters_in(reason) if failure is Failure.REQUEST else ():
-            reason = f"{reason} ({', '.join(names)})"
+        reason = self.in_our_words(task.error_message or "no reason given by the vendor", failure, task.mode)
         return kind(
             f"{self.title} could not make the video{self.cost_of_failure}: {reason}",
             code=task.error_code,

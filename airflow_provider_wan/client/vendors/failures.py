@@ -80,6 +80,19 @@ MODERATION_WORDS: tuple[tuple[str, Failure], ...] = (
 )
 """How gateways say that the moderation refused something."""
 
+LATE_REFUSAL_WORDS: tuple[tuple[str, Failure], ...] = (
+    ("~field required", Failure.REQUEST),
+    ("~input should be", Failure.REQUEST),
+    ("~should be between", Failure.REQUEST),
+    ("~must be less than the requested duration", Failure.REQUEST),
+    ("~invalidparameter", Failure.REQUEST),
+    ("~invalid param", Failure.REQUEST),
+    ("~validation failed", Failure.REQUEST),
+    ("~is not valid", Failure.REQUEST),
+)
+"""How Alibaba refuses a request once it is a task, as the vendors who resell its models pass it on, some without a
+code; looked up last. Texts of live calls of August and September 2026."""
+
 
 def classify(codes: Iterable[tuple[str, Failure]], code: str | None, message: str | None) -> Failure | None:
     """Look a code up by prefix, or the message by the words marked with ``~``; ignore case."""

@@ -53,7 +53,15 @@ class Freepik(Vendor):
 
     name = "freepik"
     title = "Freepik"
-    parameter_names = {"aspect_ratio": "ratio", "start_image_url": "first_frame", "end_image_url": "last_frame"}
+    parameter_names = {
+        "aspect_ratio": "ratio",
+        "start_image_url": "first_frame",
+        "end_image_url": "last_frame",
+        "image_urls": "reference_images",
+        "video_url": {Mode.IMAGE_TO_VIDEO: "first_clip", Mode.VIDEO_EDIT: "video"},
+        "video_urls": "reference_videos",
+        "audio_url": {Mode.IMAGE_TO_VIDEO: "driving_audio"},
+    }
     default_host = "api.magnific.com"
     default_models = dict.fromkeys(Mode, MODEL)
     statuses = {
@@ -65,7 +73,8 @@ class Freepik(Vendor):
     # 10 hits a second per IP averaged over two minutes are allowed; keep headroom.
     queries_per_second = 6.0
     submits_per_second = 2.0
-    past_the_end = "invalid_page"
+    # Documented as invalid_page, with a text about the parameter 'page'.
+    past_the_end = "page"
     # The vendor documents 503 as "overloaded, come back".
     repeatable_statuses = frozenset({429, 503})
     connection_fields = frozenset({"auth_header"})

@@ -58,7 +58,21 @@ class Gccai(Vendor):
 
     name = "gccai"
     title = "GCCAI"
-    parameter_names = {"size": "ratio", "aspect_ratio": "ratio", "image_urls": "reference_images"}
+    parameter_names = {
+        "size": "ratio",
+        "aspect_ratio": "ratio",
+        "image_urls": "reference_images",
+        "image_with_roles": {
+            Mode.IMAGE_TO_VIDEO: "first_frame or last_frame",
+            Mode.REFERENCE_TO_VIDEO: "reference_images or first_frame",
+        },
+        "video_urls": {
+            Mode.IMAGE_TO_VIDEO: "first_clip",
+            Mode.REFERENCE_TO_VIDEO: "reference_videos",
+            Mode.VIDEO_EDIT: "video",
+        },
+        "audio_url": {Mode.IMAGE_TO_VIDEO: "driving_audio"},
+    }
     default_host = "api.apimart.ai"
     default_models = {
         Mode.TEXT_TO_VIDEO: "wan2.7",

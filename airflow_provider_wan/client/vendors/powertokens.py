@@ -54,7 +54,15 @@ class PowerTokens(Vendor):
     name = "powertokens"
     has_content_endpoint = True
     title = "PowerTokens"
-    parameter_names = {"size": "resolution", "seconds": "duration"}
+    parameter_names = {
+        "size": "resolution",
+        "seconds": "duration",
+        "media": {
+            Mode.IMAGE_TO_VIDEO: "first_frame, last_frame, first_clip or driving_audio",
+            Mode.REFERENCE_TO_VIDEO: "reference_images, reference_videos or first_frame",
+            Mode.VIDEO_EDIT: "video or reference_images",
+        },
+    }
     default_host = "api.powertokens.ai"
     default_models = {
         Mode.TEXT_TO_VIDEO: "wan2.7-t2v",

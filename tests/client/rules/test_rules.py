@@ -365,6 +365,33 @@ def test_family_of_a_model(model: str, family: Family) -> None:
 
 
 @pytest.mark.parametrize(
+    ("mode", "fields", "wrong"),
+    [
+        (T2V, {"duration": 3, "resolution": "480P", "ratio": "4:5"}, []),
+        (T2V, {"duration": 15, "prompt": "x" * 6000, "negative_prompt": "x" * 600}, []),
+        (T2V, {"duration": 2}, ["duration"]),
+        (T2V, {"duration": 16}, ["duration"]),
+        (T2V, {"duration": -1}, ["duration"]),
+        (T2V, {"resolution": "4K"}, ["resolution"]),
+        (T2V, {"generate_audio": True}, ["generate_audio"]),
+        (T2V, {"seed": -1}, ["seed"]),
+        (I2V, {"first_frame": None}, ["first_frame, first_clip"]),
+        (R2V, {"reference_images": [IMAGE] * 9}, []),
+        (R2V, {"reference_images": [IMAGE] * 10}, ["reference_images"]),
+        (R2V, {"reference_images": [], "prompt": "x"},
+         ["reference_images, reference_videos, reference_audios, document, link"]),
+        (EDIT, {"duration": 0}, []),
+        (EDIT, {"duration": 2}, ["duration"]),
+    ],
+    ids=_name,
+)  # fmt: skip
+def test_limits_of_happyhorse(mode: Mode, fields: dict[str, Any], wrong: list[str]) -> None:
+    kind = {T2V: "t2v", I2V: "i2v", R2V: "r2v", EDIT: "video-edit"}[mode]
+    found = problems("dashscope", make(mode, model=f"happyhorse-1.1-{kind}", **fields))
+    assert [violation.field for violation in found] == wrong
+
+
+@pytest.mark.parametrize(
     ("mode", "fields"),
     [
         (T2V, {"prompt": "x" * 50_000, "duration": 600, "ratio": "5:4", "resolution": "8K", "generate_audio": True}),

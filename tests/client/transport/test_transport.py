@@ -216,6 +216,30 @@ def test_list_walks_through_its_pages(twin: Twin) -> None:
         assert twin(at(server), names) == ["t1", "t2"]
 
 
+@pytest.mark.parametrize("repeated", ["the last page", "the first page"])
+def test_a_list_that_repeats_a_page_is_at_its_end(twin: Twin, repeated: str) -> None:
+    """Freepik names no last page; a vendor that gives one again would keep us for ever."""
+
+    def behave(server: Loopback, connection: Any, received: Any) -> None:
+        number = int(received.path.partition("page=")[2] or 1)
+        if number > 2:
+            number = 2 if repeated == "the last page" else 1
+        rows = [{"task_id": f"t{number}-{row}", "status": "CREATED"} for row in range(2)]
+        reply(200, json.dumps({"data": rows}).encode())(server, connection, received)
+
+    def names(client: Any) -> Any:
+        if isinstance(client, WanClient):
+            return [task.task_id for task in client.list_tasks(TaskFilter())]
+        return _names(client)
+
+    async def _names(client: AsyncWanClient) -> list[str]:
+        return [task.task_id async for task in client.list_tasks(TaskFilter())]
+
+    with serve(behave) as server:
+        assert twin(account("freepik", server.url), names) == ["t1-0", "t1-1", "t2-0", "t2-1"]
+    assert len(server.requests) == 3
+
+
 def test_cancel_and_key_check(twin: Twin) -> None:
     with serve(reply(200, b'{"request_id": "q"}')) as server:
         assert twin(at(server), lambda client: client.cancel_task(handle())) is True

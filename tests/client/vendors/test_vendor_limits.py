@@ -78,6 +78,8 @@ EXPRESSED: list[tuple[str, Mode, dict[str, Any]]] = [
     ("freepik", R2V, {"reference_images": VOICED_IMAGE, "reference_videos": VOICED_VIDEO, "duration": 10}),
     ("freepik", I2V, TO_LAST_FRAME),
     ("freepik", EDIT, {"duration": 0, "reference_images": [IMAGE]}),
+    # The default by its name: leaving it out means the same.
+    *((vendor, EDIT, {"duration": 0, "audio_setting": "auto"}) for vendor in ("dashscope", "gccai", "freepik")),
     ("gccai", R2V, {"reference_images": VOICED_IMAGE, "duration": 15}),
     ("gccai", T2V, {"audio_url": SOUND, "ratio": "9:16"}),
     ("powertokens", T2V, {"ratio": "16:9"}),

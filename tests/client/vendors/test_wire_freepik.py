@@ -278,8 +278,16 @@ def test_list_of_each_mode() -> None:
     assert freepik.read_page(answer(200, {"data": []}), TaskFilter(mode=EDIT), 2).next_page is None
 
 
-def test_a_page_beyond_the_last_is_empty() -> None:
-    refused = answer(400, {"message": "invalid_page"})
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": "invalid_page"},
+        {"message": "Parameter 'page' must be valid"},
+        {"problem": {"message": "Validation failed", "invalid_params": [{"field": "page", "reason": "too large"}]}},
+    ],
+)
+def test_a_page_beyond_the_last_is_empty(body: Any) -> None:
+    refused = answer(400, body)
     assert drive_flow("freepik", lambda flows: flows.page(TaskFilter(), 2, Patience()), refused).result.tasks == []
     assert drive_flow("freepik", lambda flows: flows.page(TaskFilter(), 1, Patience()), refused).error is not None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from airflow_provider_wan.client.tasks import Mode
 from airflow_provider_wan.client.vendors.failures import Failure
 
 FAILURE_CODES: tuple[tuple[str, Failure], ...] = (
@@ -78,11 +79,29 @@ FAILURE_CODES: tuple[tuple[str, Failure], ...] = (
 )
 """Most specific first: prefixes of codes, or words of messages (``~``), since one code has many causes."""
 
-_FIELD = re.compile(r"\b(?:input|parameters)\.([a-z_]+)")
-_NAMES = {"audio": "generate_audio"}
+_FIELD = re.compile(r"\b(?:input|parameters)\.([a-z_]+)|\b([Dd]uration|first_clip)\b")
+_NAMES: dict[str, tuple[str, ...]] = {
+    "audio": ("generate_audio",),
+    # Older models.
+    "size": ("resolution", "ratio"),
+    "img_url": ("first_frame",),
+    "first_frame_url": ("first_frame",),
+    "last_frame_url": ("last_frame",),
+    "reference_urls": ("reference_images", "reference_videos"),
+}
 """Fields that have another name here."""
+_MEDIA: dict[Mode, tuple[str, ...]] = {
+    Mode.IMAGE_TO_VIDEO: ("first_frame", "last_frame", "first_clip", "driving_audio"),
+    Mode.REFERENCE_TO_VIDEO: ("reference_images", "reference_videos", "first_frame"),
+    Mode.VIDEO_EDIT: ("video", "reference_images"),
+}
+"""The parameters that ``input.media`` is made of."""
 
 
-def parameters_in(message: str) -> tuple[str, ...]:
-    """Return the parameters whose fields a refusal names; ``media`` is what the mode's media parameters make."""
-    return tuple(dict.fromkeys(_NAMES.get(name, name) for name in _FIELD.findall(message)))
+def parameters_in(message: str, mode: Mode | None = None) -> tuple[str, ...]:
+    """Return the parameters whose fields a refusal names, of the mode where that decides."""
+    names = {**_NAMES, "media": _MEDIA.get(mode, ("media",)) if mode else ("media",)}
+    if mode is Mode.IMAGE_TO_VIDEO:
+        names["audio_url"] = ("driving_audio",)
+    found = (path or word.lower() for path, word in _FIELD.findall(message))
+    return tuple(dict.fromkeys(own for field in found for own in names.get(field, (field,))))

@@ -228,9 +228,9 @@ class DashScope(Vendor):
         """Take DashScope's own ``UNKNOWN`` as final: no such task for this account, or older than 24 h."""
         return super().is_final(task) or (task.raw_status or "").upper() == "UNKNOWN"
 
-    def parameters_in(self, message: str) -> tuple[str, ...]:
+    def parameters_in(self, message: str, mode: Mode | None = None) -> tuple[str, ...]:
         """Return what ``input.…`` and ``parameters.…`` in a text, several joined by ``&``, are called here."""
-        return parameters_in(message)
+        return parameters_in(message, mode)
 
     def problem(self, answer: Answer) -> Problem | None:
         """Return the error of ``{"code", "message", "request_id"}``, also inside a 200, or of an OpenAI envelope."""
