@@ -62,10 +62,10 @@ class SandboxProcess:
         self._http.post("/sandbox/settings", json=settings).raise_for_status()
 
     def ledger(self) -> dict[str, Any]:
-        return self._http.get("/sandbox/ledger").json()
+        return dict(self._http.get("/sandbox/ledger").json())
 
     def tasks(self) -> list[dict[str, Any]]:
-        return self._http.get("/sandbox/tasks").json()["tasks"]
+        return list(self._http.get("/sandbox/tasks").json()["tasks"])
 
     def create(self, vendor: str, number: int) -> list[TaskHandle]:
         """Make tasks as fast as the machine can, then put the vendor's limits in force."""
