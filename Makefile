@@ -13,8 +13,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-# In so many processes at once; `make test WORKERS=0` keeps all in one, for a debugger.
-WORKERS ?= 2
+# In so many processes at once: tests wait more than they work. `make test-unit WORKERS=0` keeps all in one, for a
+# debugger.
+WORKERS ?= 4
 parallel = -n $(1) --dist loadgroup
 # `make test-unit ROOM=client` runs the tests of one folder.
 ROOM ?=
@@ -35,16 +36,16 @@ demo: venv ## make videos with all four modes on a real Airflow against the loca
 airflow: venv ## the same, but leave Airflow running to look around in its UI, until Ctrl-C
 	@$(BIN)/python -m tools.demo --keep $(DEMO_ARGS)
 
-# One Airflow at a time: two or three of them starve each other on two cores, and then tasks lose their API server.
 test: venv ## every test, those on real Airflow processes included
-	$(BIN)/python -m pytest $(SYSTEM) $(PYTEST_ARGS)
-	$(BIN)/python -m pytest $(UNIT) $(call parallel,$(WORKERS)) $(PYTEST_ARGS)
+	@tools/side_by_side.sh '$(MAKE) --no-print-directory test-system' '$(MAKE) --no-print-directory test-unit'
 
 test-unit: venv ## the tests that need no running Airflow; of one folder of tests/ with ROOM=client
 	$(BIN)/python -m pytest $(UNIT) $(call parallel,$(WORKERS)) $(PYTEST_ARGS)
 
+# So many Airflows at once: more of them starve each other on two cores, and then tasks lose their API server.
+AIRFLOWS ?= 1
 test-system: venv ## the tests on real Airflow processes
-	$(BIN)/python -m pytest $(SYSTEM) $(call parallel,$(WORKERS)) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SYSTEM) $(if $(filter-out 1,$(AIRFLOWS)),$(call parallel,$(AIRFLOWS))) $(PYTEST_ARGS)
 
 test-thorough: venv ## properties with many new examples, and simulations of thousands of tasks
 	$(BIN)/python -m pytest $(UNIT) $(call parallel,$(WORKERS)) --hypothesis-profile=thorough \

@@ -22,7 +22,7 @@ from airflow_provider_wan.client.errors import (
     WanTaskFailed,
     WanTransportError,
 )
-from airflow_provider_wan.client.recovery.search import Clue, Sought, Timing
+from airflow_provider_wan.client.recovery.search import Clue, Sought, Timing, timing_in_force
 from airflow_provider_wan.client.recovery.traits import model_sent, shows_all, traits_asked
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
@@ -89,7 +89,7 @@ class Attempt:
     is_stored: Callable[[dict[str, Any]], bool] = lambda stored: False
     give_up: timedelta = timedelta(hours=6)
     since: datetime | None = None
-    timing: Timing = field(default_factory=Timing)
+    timing: Timing = field(default_factory=timing_in_force)
     others: Collection[str] = ()
     knows_all_others: bool = False
     owner: str = ""

@@ -25,7 +25,7 @@ from airflow_provider_wan.client.transport.client import WanClient
 from airflow_provider_wan.client.transport.flows import Patience, Submitted
 from airflow_provider_wan.durable.ledger import Ledger, LedgerError, Record
 from airflow_provider_wan.durable.sealing import as_sent, seal
-from airflow_provider_wan.durable.times import TIMES, SubmissionTimes
+from airflow_provider_wan.durable.times import SubmissionTimes, times_in_force
 
 log = logging.getLogger("airflow_provider_wan.durability")
 
@@ -79,7 +79,7 @@ class PaidCall:
     asks_first: bool = False
     before: Callable[[], None] = lambda: None
     expected_cost: dict[str, Any] | None = None
-    times: SubmissionTimes = TIMES
+    times: SubmissionTimes = field(default_factory=times_in_force)
     log: Any = log
 
     @property

@@ -32,3 +32,8 @@ class SubmissionTimes:
 
 
 TIMES = SubmissionTimes()
+
+
+def times_in_force() -> SubmissionTimes:
+    """Return the waits that a submission begins with."""
+    return TIMES

@@ -70,6 +70,8 @@ def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_wan.client.transport.flows.back_off", lambda *_: 0.01)
     monkeypatch.setattr("airflow_provider_wan.delivery.landing.back_off", lambda *_: 0.01)
     monkeypatch.setattr(Ledger, "times", SubmissionTimes(keep_pause=0.0))
+    # A worker that died in a test is not waited for; how long a POST may be under way is told from it.
+    monkeypatch.setattr("airflow_provider_wan.durable.times.TIMES", SubmissionTimes(standstill=timedelta(seconds=2)))
 
 
 @pytest.fixture

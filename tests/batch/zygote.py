@@ -21,9 +21,10 @@ import airflow_provider_wan.client.polling.window
 import airflow_provider_wan.client.transport.flows
 import airflow_provider_wan.delivery.landing
 import airflow_provider_wan.durable.ledger
+import airflow_provider_wan.durable.times
 import airflow_provider_wan.operators.parameters
 import airflow_provider_wan.triggers.wan
-from airflow_provider_wan.durable import Timing
+from airflow_provider_wan.durable import SubmissionTimes, Timing
 from airflow_provider_wan.operators.batch import WanVideoBatchOperator
 from tests.driving import Driven, Instance
 
@@ -77,6 +78,7 @@ def work(order: dict[str, Any]) -> None:
 
 def shorten_times() -> None:
     airflow_provider_wan.operators.parameters.LEAST_INTERVAL = 0.01
+    airflow_provider_wan.durable.times.TIMES = SubmissionTimes(standstill=timedelta(seconds=2))
     airflow_provider_wan.batch.settings.TIMES = airflow_provider_wan.batch.settings.BatchTimes(
         pause=0.2, search=Timing(late=timedelta(minutes=-1), look_again=0.1)
     )

@@ -11,6 +11,7 @@ import pytest
 from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
+from airflow_provider_wan.client.recovery.search import Timing
 from airflow_provider_wan.sandbox import Sandbox
 
 from .world import ADDRESS, KEY, VENDORS, World
@@ -68,6 +69,7 @@ def world(shared_sandbox: SandboxThere, monkeypatch: pytest.MonkeyPatch) -> Worl
     async def ahandle(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
         return await asend(self, lead(request))
 
+    monkeypatch.setattr("airflow_provider_wan.client.recovery.search.TIMING", Timing(look_again=0.5))
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", handle)
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", ahandle)
     for name, extra in CONNECTIONS.items():

@@ -53,6 +53,14 @@ class Timing:
         return cls(timedelta(seconds=late), look_again, timedelta(seconds=margin), timedelta(seconds=unknown_margin))
 
 
+TIMING = Timing()
+
+
+def timing_in_force() -> Timing:
+    """Return the trust that a search begins with."""
+    return TIMING
+
+
 @dataclass(frozen=True)
 class Sought:
     """What to look for; holds no prompt, so that it may stand in a trigger's kwargs.
