@@ -34,20 +34,20 @@ class TaskLogger:
 
     def _say(self, line: str) -> None:
         """Have a line written when its turn comes."""
-        _lane().take(self, line)
+        _writer().take(self, line)
 
     async def _write(self, line: str) -> None:
         """Write a line now, after those that were said."""
-        lane = _lane()
-        lane.take(self, line)
-        await lane.write(self)
+        writer = _writer()
+        writer.take(self, line)
+        await writer.write(self)
 
     async def _all_written(self) -> None:
         """Write now what has not had its turn: Airflow closes the log of a trigger that has fired."""
-        await _lane().write(self)
+        await _writer().write(self)
 
 
-class _Lane:
+class _Writer:
     """What all triggers of one event loop have to say; who began to wait first has the next turn."""
 
     def __init__(self) -> None:
@@ -83,12 +83,12 @@ def _write(told: list[tuple[TaskLogger, list[Line]]]) -> None:
                 context.run(trigger.logger().info, line)
 
 
-_lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Lane] = WeakKeyDictionary()
+_writers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Writer] = WeakKeyDictionary()
 
 
-def _lane() -> _Lane:
+def _writer() -> _Writer:
     loop = asyncio.get_running_loop()
-    lane = _lanes.get(loop)
-    if lane is None:
-        lane = _lanes[loop] = _Lane()
-    return lane
+    writer = _writers.get(loop)
+    if writer is None:
+        writer = _writers[loop] = _Writer()
+    return writer

@@ -108,12 +108,12 @@ class Poller:
         try:
             # One frame for each of thousands of waits: what is awaited for hours is awaited here.
             while waiter.ending is None and (left := _seconds_to(deadline)) > 0:
-                await waiter.news(left)
+                await waiter.change(left)
                 waiter.report(on_change)
             if waiter.ending is None:
                 await self._look_once_more(waiter, on_change)
             while (left := _seconds_to(earliest)) > 0:
-                await waiter.news(left)
+                await waiter.change(left)
                 waiter.report(on_change)
             return waiter.ending or waiter.time_out()
         finally:
@@ -166,7 +166,7 @@ class Poller:
         self._wake.set()
         until = time.monotonic() + self._times.last_look
         while waiter.ending is None and waiter.answers == known and time.monotonic() < until:
-            await waiter.news(until - time.monotonic())
+            await waiter.change(until - time.monotonic())
             waiter.report(on_change)
 
     def _let_go(self, task_id: str, waiter: Waiter) -> None:
@@ -238,7 +238,7 @@ class Poller:
             return
         for row in answer.tasks:
             for waiter in self._waiters.get(row.task_id, ()):
-                waiter.glimpse(row)
+                waiter.see_row(row)
 
     # -- errors ---------------------------------------------------------------------------------------
 

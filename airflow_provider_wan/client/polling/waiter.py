@@ -64,8 +64,8 @@ class Waiter(Watch):
         if self._bell is not None and not self._bell.done():
             self._bell.set_result(None)
 
-    def news(self, seconds: float) -> asyncio.Future[None]:
-        """Return what is done when there is news, or when ``seconds`` are over."""
+    def change(self, seconds: float) -> asyncio.Future[None]:
+        """Return what is done when something has changed, or when ``seconds`` are over."""
         self.rest()
         loop = asyncio.get_running_loop()
         self._bell = loop.create_future()

@@ -140,7 +140,7 @@ class Watch:
         self._undecided, self._doubted_since = 0, None
         return None
 
-    def glimpse(self, row: VideoTask) -> None:
+    def see_row(self, row: VideoTask) -> None:
         """Take a row of the vendor's list: it tells of a start, but an end only by its query."""
         self._is_answered()
         self._is_known = True

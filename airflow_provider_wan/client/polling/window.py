@@ -126,7 +126,7 @@ class _Window:
         self.endings: dict[str, Ending] = {}
         self.clues: dict[str, Clue] = {}
         self.failure: BaseException | None = None
-        self.news = asyncio.Event()
+        self.changed = asyncio.Event()
         self.pending: set[asyncio.Task[Any]] = set()
 
     @property
@@ -149,16 +149,16 @@ class _Window:
             self.failure = failure
         else:
             found[key] = task.result()
-        self.news.set()
+        self.changed.set()
 
     async def next(self, seconds: float) -> bool:
         """Wait for the next endings; return whether any came."""
-        self.news.clear()
+        self.changed.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.news.wait(), None if seconds == float("inf") else max(0.0, seconds))
+            await asyncio.wait_for(self.changed.wait(), None if seconds == float("inf") else max(0.0, seconds))
         if self.failure is not None:
             raise self.failure
-        return self.news.is_set()
+        return self.changed.is_set()
 
     async def close(self) -> None:
         left = list(self.pending)

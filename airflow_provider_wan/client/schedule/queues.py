@@ -25,7 +25,7 @@ SPREAD = 2.0
 DOUBTS_ALLOWED = 4
 """Tasks that were not found where the order has them; each one that was makes up for one."""
 
-SCOUTING = 120.0
+PROBING = 120.0
 """Seconds after which one task of the queue, any, is looked at all the same, to see whether the order holds."""
 
 _place = attrgetter("place")
@@ -69,9 +69,9 @@ class Queues:
         """Return the earliest moment at which a task can have begun."""
         return self._lines[entry.handle.model].begins(entry, now)
 
-    def scout(self, entry: Wait, now: float) -> Wait | None:
+    def probe(self, entry: Wait, now: float) -> Wait | None:
         """Return a task of the same queue to look at whatever is known of it; nothing, most of the time."""
-        return self._lines[entry.handle.model].scout(self._rng, now)
+        return self._lines[entry.handle.model].probe(self._rng, now)
 
 
 class _Line:
@@ -92,7 +92,7 @@ class _Line:
         self._doubts = 0
         self._is_shared = False
         """Whether others seem to have tasks in it, so that the ends of ours do not tell all."""
-        self._next_scout = 0.0
+        self._next_probe = 0.0
 
     @property
     def _is_ordered(self) -> bool:
@@ -211,10 +211,10 @@ class _Line:
     def _seconds_each(self, now: float) -> float:
         return (now - self._ends[0]) / (len(self._ends) - 1) if len(self._ends) >= ENOUGH else 0.0
 
-    def scout(self, rng: random.Random, now: float) -> Wait | None:
+    def probe(self, rng: random.Random, now: float) -> Wait | None:
         """Return one of the queue, any, when it is time for that."""
         front = self._front()
-        if now < self._next_scout or front == len(self.waiting):
+        if now < self._next_probe or front == len(self.waiting):
             return None
-        self._next_scout = now + SCOUTING
+        self._next_probe = now + PROBING
         return self.waiting[rng.randrange(front, len(self.waiting))]

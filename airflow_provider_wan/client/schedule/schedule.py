@@ -192,9 +192,9 @@ class Schedule:
                 return Query(entry.handle)
             self._push(entry)
             # A list shows the others anyway.
-            scout = None if self._sweeps else self._queues.scout(entry, now)
-            if scout and self._is_open(scout) and now >= scout.not_before:
-                return Query(scout.handle)
+            probe = None if self._sweeps else self._queues.probe(entry, now)
+            if probe and self._is_open(probe) and now >= probe.not_before:
+                return Query(probe.handle)
         return None
 
     def _next_guest(self) -> Ask | None:

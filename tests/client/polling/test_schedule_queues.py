@@ -72,7 +72,7 @@ def test_vendor_that_hesitates_to_begin_the_next_task_is_not_taken_for_disorder(
     assert report.mean <= INTERVAL / 2 + 2
 
 
-def test_scouts_find_what_goes_on_behind_a_front_that_does_not_move() -> None:
+def test_probes_find_what_goes_on_behind_a_front_that_does_not_move() -> None:
     def last_in_first_out(fates: list[Fate]) -> None:
         for number, fate in enumerate(reversed(fates)):
             fate.started = 20.0 * number
@@ -120,7 +120,7 @@ def test_queue_that_is_gone_is_not_believed_in_for_long(seed: int) -> None:
     assert max(report.late) <= 9 * INTERVAL
 
 
-def test_scouts_are_not_sent_twice() -> None:
+def test_probes_are_not_sent_twice() -> None:
     # The simulation asserts that a task is not asked about while a query for it is under way: here it mostly is.
     report = simulate(tasks=20, running_limit=1, latency=(150.0, 200.0), **UNLISTED)
     assert is_sound(report)

@@ -124,7 +124,7 @@ def test_an_answer_in_between_begins_the_count_anew() -> None:
 def test_a_task_that_was_seen_goes_on_to_its_deadline_whatever_is_refused(error: WanError, is_listed: bool) -> None:
     judge, told = watch()
     if is_listed:
-        judge.glimpse(task("pending"))
+        judge.see_row(task("pending"))
     else:
         judge.see(task("pending"))
     assert [judge.see_error(error) for _ in range(200)] == [None] * 200
@@ -157,13 +157,13 @@ def test_each_change_is_told_once() -> None:
 
 def test_a_row_of_the_list_tells_of_a_start_but_never_of_an_end() -> None:
     judge, told = watch()
-    judge.glimpse(task("pending"))
-    judge.glimpse(task("running", started_at=NOON))
-    judge.glimpse(task("running"))
+    judge.see_row(task("pending"))
+    judge.see_row(task("running", started_at=NOON))
+    judge.see_row(task("running"))
     # The list may lag behind an answer.
-    judge.glimpse(task("pending"))
-    judge.glimpse(task("succeeded"))
-    judge.glimpse(task("unknown"))
+    judge.see_row(task("pending"))
+    judge.see_row(task("succeeded"))
+    judge.see_row(task("unknown"))
     assert told == ["Task t1: running"]
     assert (judge.last.status, judge.last.started_at, judge.last.mode) == (TaskStatus.RUNNING, NOON, Mode.TEXT_TO_VIDEO)
     ending = judge.see(task("succeeded", video_url=URL))
