@@ -100,6 +100,13 @@ class Driven:
             return getattr(self.operator, method)(self.full_context, **kwargs)
         finally:
             ExecutorSafeguard.tracker.reset(token)
+            self.finalize()
+
+    def finalize(self) -> None:
+        """Push the links, as Airflow does when a worker lets go of a task, also by deferring."""
+        for link in self.operator.operator_extra_links if self.operator is not None else ():
+            if found := getattr(self.operator, "video_link", None):
+                self.instance.xcom_push(link.xcom_key, found)
 
     def deferred(self) -> TaskDeferred:
         """Run ``execute`` to its deferral."""

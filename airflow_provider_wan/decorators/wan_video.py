@@ -55,8 +55,9 @@ class _WanVideoDecoratedOperator(DecoratedOperator, WanVideoOperator):
         mode: Mode | str = Mode.TEXT_TO_VIDEO,
         **kwargs: Any,
     ) -> None:
-        # What the function returns says nothing about the result, so its annotation is not asked.
-        kwargs["multiple_outputs"] = True
+        # Airflow infers it from the function's annotation, which says nothing of the result: only a wish counts.
+        if not kwargs.get("multiple_outputs"):
+            kwargs.pop("multiple_outputs", None)
         super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
         self.default_mode = mode
         self._built: VideoRequest | None = None
@@ -102,15 +103,19 @@ class _WanVideoDecoratedOperator(DecoratedOperator, WanVideoOperator):
         return build_request(fields.pop("mode", self.default_mode), fields)
 
 
-def wan_video_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
+def wan_video_task(
+    python_callable: Callable[..., Any] | None = None, multiple_outputs: bool = False, **kwargs: Any
+) -> TaskDecorator:
     """Turn a function that returns a request into a task that makes the video.
 
     :param python_callable: the function; it may return ``mode`` beside the request's fields.
+    :param multiple_outputs: ``True`` makes each key of the result an XCom of its own.
     :param kwargs: the parameters of the operators (``wan_conn_id``, ``store_to``, ``deferrable``, …) and
         ``mode`` for requests that do not name theirs.
     """
     return task_decorator_factory(
         python_callable=python_callable,
+        multiple_outputs=multiple_outputs,
         decorated_operator_class=_WanVideoDecoratedOperator,
         **kwargs,
     )

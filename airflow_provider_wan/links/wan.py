@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class WanVideoLink(BaseOperatorLink):
-    """Leads to the generated video; pushed at submission, so that it shows while the task is deferred."""
+    """Leads to the generated video; known from the submission on, so that it shows while the task is deferred."""
 
     name = "Generated video"
 
@@ -28,13 +28,15 @@ class WanVideoLink(BaseOperatorLink):
 
         return str(XCom.get_value(ti_key=ti_key, key=self.xcom_key) or "")
 
-    def show(self, operator: Any, context: Any, url: str | None) -> None:
+    def show(self, operator: Any, context: Any, url: str | None, *, now: bool = False) -> None:
         """Show ``url`` from now on, or the gallery's page of this task instance where there is a gallery.
 
-        Airflow asks ``get_link`` once more when the task ends.
+        :param now: while the worker still holds the task; else when it lets go of it, also by deferring: Airflow asks
+            ``get_link`` then.
         """
         from airflow_provider_wan.links.gallery import page_of
 
         if url := page_of(context["ti"]) or url:
+            if now and operator.video_link != url:
+                context["ti"].xcom_push(key=self.xcom_key, value=url)
             operator.video_link = url
-            context["ti"].xcom_push(key=self.xcom_key, value=url)

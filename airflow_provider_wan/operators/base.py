@@ -89,6 +89,9 @@ class WanVideoOperator(BaseOperator):
     :param max_cost: the most the video may cost, a number or ``"12.50 USD"``: above it nothing is sent.
     :param on_unknown_price: with ``max_cost``, where no price is known: ``fail`` or ``allow``.
 
+    With ``multiple_outputs=True`` each key of the result is an XCom of its own, with ``False`` none is; by default
+    ``task_id``, ``video_url``, ``uri`` and those that other operators of the DAG name.
+
     :raises WanRequestError: when literal parameters break rules, already while the DAG is parsed.
     """
 
@@ -145,9 +148,8 @@ class WanVideoOperator(BaseOperator):
         on_unknown_price: Literal["fail", "allow"] = "fail",
         **kwargs: Any,
     ) -> None:
-        # Each key of the result is also an XCom of its own, so that op.output["video_url"] works.
-        kwargs.setdefault("multiple_outputs", True)
         super().__init__(**kwargs)
+        self.pushes_own_keys = "multiple_outputs" not in kwargs
         self.prompt = prompt
         self.model = model
         self.negative_prompt = negative_prompt

@@ -50,8 +50,8 @@ class WanTaskSensor(BaseSensorOperator):
         check_literals(
             given | {"poke_interval": poke_interval, "timeout": timeout}, task_id=str(kwargs.get("task_id", ""))
         )
-        kwargs.setdefault("multiple_outputs", True)
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        self.pushes_own_keys = "multiple_outputs" not in kwargs
         self.handle = handle
         self.wan_conn_id = wan_conn_id
         self.deferrable = deferrable

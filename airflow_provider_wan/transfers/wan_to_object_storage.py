@@ -32,8 +32,8 @@ class WanVideoToObjectStorageOperator(BaseOperator):
     def __init__(
         self, *, result: dict[str, Any] | str, store_to: str, wan_conn_id: str = "wan_default", **kwargs: Any
     ) -> None:
-        kwargs.setdefault("multiple_outputs", True)
         super().__init__(**kwargs)
+        self.pushes_own_keys = "multiple_outputs" not in kwargs
         self.result = result
         self.store_to = store_to
         self.store_to_written = store_to

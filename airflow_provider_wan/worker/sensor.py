@@ -13,6 +13,7 @@ from airflow_provider_wan.client.tasks import TaskHandle, result_of, utc_now
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
 from airflow_provider_wan.worker.failing import fail
+from airflow_provider_wan.worker.outputs import push_own
 from airflow_provider_wan.worker.settings import RunTimes, TaskOperator, deadline_of, ending_in, ends_at, times_in_force
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ class Sensing:
         settings, log = self._settings, self._operator.log
         hook, handle = WanHook(settings.wan_conn_id), settings.handle
         try:
-            WanVideoLink().show(self._operator, self._context, hook.vendor.task_page(handle, hook.account))
+            page = hook.vendor.task_page(handle, hook.account)
+            WanVideoLink().show(
+                self._operator, self._context, page, now=not getattr(self._operator, "deferrable", True)
+            )
             watch = Watch(handle, hook.vendor, self._deadline)
             try:
                 ending = watch.see(hook.get_task(handle))
@@ -112,4 +116,5 @@ class Sensing:
             fail(error_of(ending))
         result = result_of(WanHook(self._settings.wan_conn_id).priced(ending.task))
         WanVideoLink().show(self._operator, self._context, result["video_url"])
+        push_own(self._operator, self._context, result)
         return result

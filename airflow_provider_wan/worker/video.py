@@ -44,6 +44,7 @@ from airflow_provider_wan.worker.ledgers import (
     store_for,
     survives_clear,
 )
+from airflow_provider_wan.worker.outputs import push_own
 from airflow_provider_wan.worker.places import own_place
 from airflow_provider_wan.worker.settings import (
     RequestSource,
@@ -238,12 +239,13 @@ class Execution:
     def _go_on(self, obtained: Obtained) -> Any:
         handle, settings = obtained.handle, self._settings
         page = self._hook.vendor.task_page(handle, self._hook.account)
-        self._show_link(page)
+        self._show_link(page, now=not self._defers)
         show_generation(self._operator, self._context, "submitted", handle=handle.to_dict(), page=page)
         if not obtained.is_adopted:
             details = (self._hook.vendor.title, handle.model, handle.request_id and f"request_id={handle.request_id}")
             self._log.info("Submitted task %s (%s)", handle.task_id, ", ".join(filter(None, details)))
         if not settings.wait_for_completion:
+            push_own(self._operator, self._context, handle.to_dict())
             return handle.to_dict()
         if obtained.stored is not None:
             task = obtained.task or VideoTask(task_id=handle.task_id, vendor=handle.vendor, mode=handle.mode)
@@ -430,10 +432,11 @@ class Execution:
     def _hand_on(self, result: dict[str, Any]) -> dict[str, Any]:
         self._show_link(result.get("video_url"))
         add_to_events(self._operator.outlets, self._context, result)
+        push_own(self._operator, self._context, result)
         return result
 
-    def _show_link(self, url: str | None) -> None:
-        WanVideoLink().show(self._operator, self._context, url)
+    def _show_link(self, url: str | None, *, now: bool = False) -> None:
+        WanVideoLink().show(self._operator, self._context, url, now=now)
 
 
 def not_stored(task: VideoTask, target: str, reason: str) -> str:

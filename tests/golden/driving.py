@@ -117,6 +117,10 @@ class Attempt:
             return self.deferrals[-1]
         finally:
             ExecutorSafeguard.tracker.reset(token)
+            for link in operator.operator_extra_links:
+                # As Airflow does when a worker lets go of a task.
+                if found := getattr(operator, "video_link", None):
+                    self.instance.xcom_push(link.xcom_key, found)
 
     def go_on(self, found: Any) -> Any:
         """Go from a deferral to the end; return what the last step returned."""

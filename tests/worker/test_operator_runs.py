@@ -121,11 +121,6 @@ def test_returning_the_handle_at_once(sandbox: Sandbox) -> None:
     assert sandbox.ledger()["created"][0]["status"] in ("PENDING", "RUNNING")
 
 
-def test_each_key_of_the_result_is_an_output() -> None:
-    assert WanTextToVideoOperator(**QUICK, prompt="x").multiple_outputs is True
-    assert WanTextToVideoOperator(**QUICK, prompt="x", multiple_outputs=False).multiple_outputs is False
-
-
 # -- templates --------------------------------------------------------------------------------------------
 
 
