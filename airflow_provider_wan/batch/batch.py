@@ -42,6 +42,8 @@ class Batch:
         self.log = log or logging.getLogger(__name__)
         self.name: str | None = None
         """Names the task instance in the manifest."""
+        self.owner = ""
+        """Names the task instance among those whose tasks the triggerer knows."""
         self.skipped: dict[int, str] = {}
         """By number, why a row was left out."""
         self.ends_at: datetime | None = None

@@ -34,9 +34,10 @@ from airflow_provider_wan.client.polling.window import (
 )
 from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.hooks.wan import WanHook
-from airflow_provider_wan.triggers.killed import KillReason, is_to_be_cancelled, kill_reason_within
+from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.worker.assets import add_batch_to_events
 from airflow_provider_wan.worker.failing import fail
+from airflow_provider_wan.worker.killing import KILL_SECONDS, why_left_alone
 from airflow_provider_wan.worker.ledgers import NO_TASK_STATE, is_iterated, parts_of, store_for, survives_clear
 from airflow_provider_wan.worker.settings import TIMES, TaskOperator, ends_at, series_of
 
@@ -48,8 +49,6 @@ REFILL_FRACTION = 0.2
 
 BACKSTOP = timedelta(minutes=10)
 WARNINGS_SHOWN = 20
-ASK_SECONDS = 1.0
-"""Of the three that a killed worker has."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,6 @@ def begun(settings: Callable[[], Mapping[str, Any]], operator: TaskOperator, con
         return BatchRun(BatchSettings(**settings()), operator, context)
     except WanError as error:
         fail(error)
-
-
-KILL_SECONDS = 2.0
-"""A worker that is killed has a few seconds."""
 
 
 class BatchRun:
@@ -231,6 +226,7 @@ class BatchRun:
             self._log.warning("%s", warning)
         batch = Batch(settings, built.items, self._ledger, self._log, self._hook.costs)
         batch.skipped, batch.name = built.skipped, _name_of(self._context)
+        batch.owner = owner_of(self._context["ti"])
         if built.skipped and is_checking:
             first = next(iter(built.skipped.items()))
             self._log.warning("%d rows are skipped; the first: row %s: %s", len(built.skipped), *first)
@@ -275,7 +271,13 @@ class BatchRun:
 
     async def _wait_here(self, settings: BatchSettings, wait: _Wait) -> WindowOutcome:
         outcome = await self._hook.await_some(
-            wait.window, settings.poll_interval, wait.enough, wait.wake_at, wait.linger, wait.searches
+            wait.window,
+            settings.poll_interval,
+            wait.enough,
+            wait.wake_at,
+            wait.linger,
+            wait.searches,
+            owner_of(self._context["ti"]),
         )
         if settings.cancel_on_timeout:
             await cancel_all(self._hook.aget_conn, overdue(wait.window, outcome.endings))
@@ -286,11 +288,9 @@ class BatchRun:
         batch = self._batch
         if batch is None or not batch.settings.cancel_on_kill:
             return
-        reason = kill_reason_within(ASK_SECONDS, self._context["ti"])
-        is_known = reason in (KillReason.RESTARTED, KillReason.MOVED)
-        durable = self._ledger.is_durable
-        if is_known and not is_to_be_cancelled(reason, durable=durable, survives_clear=survives_clear(self._store)):
-            self._log.info("Nothing is cancelled, the next attempt adopts it: %s", reason.text)
+        left = why_left_alone(self._context, durable=self._ledger.is_durable, store=self._store)
+        if left is not None:
+            self._log.info("Nothing is cancelled, the next attempt adopts it: %s", left)
             return
         handles = [waited.handle for waited in batch.window()]
         cancelled = cancel_all_within(KILL_SECONDS, self._hook.get_conn(), handles)

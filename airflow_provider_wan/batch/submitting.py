@@ -237,10 +237,10 @@ class Submitting:
             since=batch.entry(item).looking_since or utc_now(),
             timing=self._times.search,
             others=batch.ledger.task_ids,
+            owner=batch.owner,
             can_search_elsewhere=True,
             clue=self._clues.pop(item.key, None),
             known=self._known,
-            knows_all_others=True,
         )
 
     def _search_deadline(self, entry: ItemRecord) -> datetime:

@@ -76,7 +76,6 @@ class Attempt:
     :param since: when this attempt began to look; the moment of the intent when not given.
     :param timing: how far the vendor's task list is trusted.
     :param others: ids of tasks that are known to belong to other requests.
-    :param knows_all_others: those are all that may be mistaken for this one's.
     :param owner: names this task instance among those whose tasks the searching side knows.
     :param can_search_elsewhere: the caller can have the task list searched (by a trigger) and come back with a clue.
     :param clue: what such a search came to; good for one attempt.
@@ -91,7 +90,6 @@ class Attempt:
     since: datetime | None = None
     timing: Timing = field(default_factory=timing_in_force)
     others: Collection[str] = ()
-    knows_all_others: bool = False
     owner: str = ""
     can_search_elsewhere: bool = False
     clue: Clue | None = None
@@ -382,8 +380,7 @@ class Attempt:
 
     @property
     def _whose(self) -> Whose:
-        is_known = self.knows_all_others or self.ledger.knows_claims
-        return Whose(self.ledger.is_anothers, is_known)
+        return Whose(self.ledger.is_anothers, self.ledger.knows_claims)
 
     def _search_elsewhere(self, sought: Sought) -> ComeBack:
         why = (

@@ -306,18 +306,22 @@ class WanHook(BaseHook):
         wake_at: datetime | None = None,
         linger: float = 30.0,
         searches: list[SearchItem] | None = None,
+        owner: str = "",
     ) -> WindowOutcome:
         """Wait on the shared poller until ``enough`` tasks of a window have ended; return what ended.
 
         :param wake_at: moment to return at in any case.
         :param linger: seconds that a first ending waits for company.
         :param searches: lost submissions to look for meanwhile.
+        :param owner: names the task instance that waits, so that nobody else's search takes its tasks.
         """
         from airflow_provider_wan.client.polling.window import wait_for_some
 
         deadlines = [item.deadline for item in window] + [search.deadline for search in searches or []]
         async with await self.aget_poller(max(deadlines, default=None)) as poller:
-            return await wait_for_some(poller, window, poll_interval, enough, wake_at, linger, searches=searches)
+            return await wait_for_some(
+                poller, window, poll_interval, enough, wake_at, linger, searches=searches, owner=owner
+            )
 
     async def aupload_file(self, path: str | Path | ObjectStoragePath, model: str | None = None) -> str:
         """Hand a local file to the vendor; see :meth:`upload_file`."""

@@ -246,7 +246,8 @@ class WanBatchTrigger(WanTrigger):
         searches = searches_of(self.searches)
         deadlines = [item.deadline for item in window] + [search.deadline for search in searches]
         hook = await self._hook(max(deadlines, default=wake_at or utc_now()))
-        outcome = await hook.await_some(window, self.poll_interval, self.enough, wake_at, self.linger, searches)
+        owner = owner_of(self.task_instance)
+        outcome = await hook.await_some(window, self.poll_interval, self.enough, wake_at, self.linger, searches, owner)
         if self.cancel_on_timeout:
             await asyncio.shield(_kept(cancel_all(hook.aget_conn, overdue(window, outcome.endings))))
         yield TriggerEvent(outcome.to_event() | {"carry": self.carry})

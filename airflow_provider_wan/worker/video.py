@@ -36,6 +36,7 @@ from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.worker.assets import add_to_events
 from airflow_provider_wan.worker.costs import check_cost
 from airflow_provider_wan.worker.failing import fail
+from airflow_provider_wan.worker.killing import KILL_SECONDS, why_left_alone
 from airflow_provider_wan.worker.ledgers import (
     CLEARED,
     NO_TASK_STATE,
@@ -74,10 +75,6 @@ def begun(settings: Callable[[], Mapping[str, Any]], operator: VideoTaskOperator
         return Execution(VideoSettings(**{**values, "store_to": place}), operator, context)
     except WanError as error:
         fail(error)
-
-
-KILL_SECONDS = 3.0
-"""What a worker that is killed has; Airflow ends it for good two seconds later."""
 
 
 class Execution:
@@ -148,8 +145,13 @@ class Execution:
 
     def on_kill(self) -> None:
         """Cancel the task that this worker waits for, where possible, in the seconds that a killed worker has."""
-        if self._waiting_for is not None and self._settings.cancel_on_kill:
-            self._log.info(cancel_within(KILL_SECONDS, self._hook.account, self._waiting_for).message)
+        if self._waiting_for is None or not self._settings.cancel_on_kill:
+            return
+        left = why_left_alone(self._context, durable=self._ledger.is_durable, store=self._store)
+        if left is not None:
+            self._log.info("Task %s is left alone, the next attempt adopts it: %s", self._waiting_for.task_id, left)
+            return
+        self._log.info(cancel_within(KILL_SECONDS, self._hook.account, self._waiting_for).message)
 
     # -- obtaining ------------------------------------------------------------------------------------
 

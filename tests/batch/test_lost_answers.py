@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from airflow_provider_wan.client.polling.window import searches_of
+from airflow_provider_wan.client.recovery.search import Clue, Sought
+from airflow_provider_wan.client.recovery.traits import traits_asked
+from airflow_provider_wan.client.requests import TextToVideoRequest
+from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.sandbox import Sandbox
+from airflow_provider_wan.triggers.owner import owner_of
+from airflow_provider_wan.triggers.wan import WanSearchTrigger
+from tests.driving import carried, first_event, made
 
-from .conftest import QUICK_TIMES, MakeRounds
-from .rounds import CountingStore, is_retryable, row
+from .conftest import QUICK, QUICK_TIMES, MakeRounds
+from .rounds import CountingStore, Rounds, is_retryable, row
 
 
 @pytest.mark.parametrize("name", ["dashscope", "gccai"])
@@ -24,12 +35,73 @@ def test_lost_answers_are_found_while_the_others_go_on(rounds: MakeRounds, sandb
     assert batch.posts(name).get("dropped", 0) + batch.posts(name).get("dropped-before", 0) > 0
 
 
-def test_equal_rows_whose_answers_are_lost_are_told_apart(rounds: MakeRounds, sandbox: Sandbox) -> None:
+def test_equal_rows_whose_answers_are_lost_are_told_apart(rounds: MakeRounds, sandbox: Sandbox, tmp_path: Path) -> None:
     """By what the list tells, they are one and the same: so the second waits until the first is found."""
     sandbox.configure(drop_next_answers=3, generation_seconds=0.2)
-    batch = rounds([row("twin", seed=n) for n in range(5)])
+    batch = rounds([row("twin", seed=n) for n in range(5)], ledger_path=f"file://{tmp_path}/ledger")
     batch.run()
     assert batch.billed == ["twin"] * 5
+
+
+def test_where_others_are_not_known_what_the_list_does_not_show_is_left_to_the_policy(rounds: MakeRounds) -> None:
+    """Somebody else may run the same prompt with another seed at this moment."""
+    lost = "b [sandbox drop-answer]"
+    batch = rounds([row("a", seed=1), row(lost, seed=2)])
+    error = batch.fails()
+    assert "seed" in str(error)
+    assert batch.statuses == {"1": "succeeded", "2": "unknown"}
+    assert len(batch.created) == 2
+    batch.cleared(on_unknown_submission="resubmit").run()
+    assert batch.billed == ["a", lost, lost]
+
+
+def in_one_loop(batch: Rounds, other: WanSearchTrigger, instance: Any) -> dict[str, Any]:
+    """What a search finds in a triggerer that runs a batch's trigger."""
+    classpath, kwargs = batch.first_round().trigger.serialize()
+    waiting = made(classpath, carried(kwargs))
+    waiting.task_instance = instance
+
+    async def both() -> dict[str, Any]:
+        wait = asyncio.create_task(first_event(waiting))
+        found = await first_event(other)
+        wait.cancel()
+        payload: dict[str, Any] = found.payload
+        return payload
+
+    return asyncio.run(both())
+
+
+@pytest.mark.parametrize("owner", ["another", "the same"])
+def test_the_tasks_of_a_batch_are_no_candidates_for_others(rounds: MakeRounds, sandbox: Sandbox, owner: str) -> None:
+    """A lone task with the same prompt loses its answer while the batch waits for its own."""
+    sandbox.configure(generation_seconds=0.3)
+    batch = rounds([row("the same")])
+    ours = SimpleNamespace(dag_id="films", task_id="shots", run_id="manual__1", map_index=-1)
+    theirs = SimpleNamespace(dag_id="films", task_id="lone", run_id="manual__1", map_index=-1)
+    request = TextToVideoRequest(prompt="the same", resolution="720P", duration=2)
+    sought = Sought(
+        mode=request.mode,
+        model="wan2.7-t2v",
+        traits=traits_asked(request),
+        intent_at=utc_now() - timedelta(seconds=1),
+        until=utc_now() + timedelta(seconds=1),
+        timing=QUICK,
+        owner=owner_of(theirs if owner == "another" else ours),
+    )
+    deadline = utc_now() + timedelta(seconds=20)
+    search = WanSearchTrigger("wan_default", sought.to_dict(), deadline.isoformat(), utc_now().isoformat())
+    search.task_instance = theirs
+    clue = Clue.of(in_one_loop(batch, search, ours)["clue"])
+    assert len(clue.rows) == (0 if owner == "another" else 1)
+    assert batch.created == ["the same"]
+
+
+def test_a_batch_looks_in_the_name_of_its_task_instance(rounds: MakeRounds, sandbox: Sandbox) -> None:
+    """So that the triggerer leaves out what other task instances wait for."""
+    batch = rounds([row("a [sandbox hold drop-answer]")])
+    _, kwargs = batch.first_round().trigger.serialize()
+    searches = searches_of(kwargs["searches"])
+    assert [one.sought.owner for one in searches] == [owner_of(batch.instance)]
 
 
 @pytest.mark.parametrize("name", ["powertokens", "freepik"])

@@ -381,7 +381,7 @@ def test_the_record_holds_no_secret_no_prompt_and_no_media(attempts: MakeAttempt
     picture = "data:image/png;base64," + "QUJD" * 4000
     run = attempts(request=ImageToVideoRequest(prompt="a very private wish", first_frame=picture, strict=False))
     run.sandbox.configure(drop_next_answers=1)
-    run.obtain(knows_all_others=True)
+    run.obtain(policies=Policies(on_unknown_submission="resubmit"))
     run.obtain()
     assert run.store is not None
     assert len(run.store.history) >= 3

@@ -176,6 +176,7 @@ async def wait_for_some(
     linger: float = LINGER_SECONDS,
     on_change: Callable[[str], None] | None = None,
     searches: list[SearchItem] | None = None,
+    owner: str = "",
 ) -> WindowOutcome:
     """Wait until ``enough`` is known, all is, or the first to be known has waited long; return what is known.
 
@@ -183,6 +184,7 @@ async def wait_for_some(
     :param wake_at: moment to return at in any case (something can be submitted then).
     :param linger: seconds that a first ending waits for company.
     :param searches: lost submissions to look for meanwhile.
+    :param owner: who waits: nobody else's search takes one of these tasks for its own.
     """
     waits = _Window()
     loop = asyncio.get_running_loop()
@@ -191,7 +193,7 @@ async def wait_for_some(
     wanted = min(enough, most) if most else 1
     try:
         for item in window:
-            wait = poller.wait(item.handle, item.deadline, poll_interval, item.profile, on_change)
+            wait = poller.wait(item.handle, item.deadline, poll_interval, item.profile, on_change, owner)
             waits.add(wait, item.key, waits.endings)
         for search in searches or []:
             waits.add(poller.find(search.sought, search.deadline), search.key, waits.clues)
