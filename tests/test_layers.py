@@ -18,10 +18,10 @@ ROOT = Path(package.__path__[0])
 FILES = sorted(ROOT.rglob("*.py"))
 
 DOES_IO = frozenset({"httpx", "asyncio", "socket", "time", "logging", "threading"})
-GROUND = "client.requests client.tasks client.errors client.account client.exchange client.urls client"
+GROUND = "client.requests client.tasks client.errors client.account client.exchange client.observers client.urls client"
 PURE = "client.rules client.vendors client.schedule client.recovery client.costs"
 CLIENT = f"{GROUND} {PURE} client.transport client.polling client.webhooks"
-WORKER = f"{CLIENT} durable delivery inputs hooks triggers links worker worker.failing"
+WORKER = f"{CLIENT} durable delivery inputs hooks triggers links telemetry worker worker.failing"
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,14 @@ ROOMS: dict[str, Room] = {
     "durable": Room(CLIENT, NO_AIRFLOW),
     "delivery": Room(CLIENT),
     "inputs": Room(f"{CLIENT} delivery"),
-    "hooks": Room(f"{CLIENT} provider"),
+    "telemetry": Room(f"{GROUND} client.costs"),
+    "policies": Room(GROUND),
+    "hooks": Room(f"{CLIENT} provider telemetry"),
     "triggers": Room(f"{CLIENT} hooks"),
     "worker": Room(f"{WORKER} operators.parameters"),
     "worker.failing": Room(CLIENT),
     "batch": Room(f"{WORKER} operators.parameters"),
-    "operators.parameters": Room(f"{GROUND} client.rules client.vendors client.costs"),
+    "operators.parameters": Room(f"{GROUND} client.rules client.vendors client.costs", in_calls="policies"),
     **dict.fromkeys(
         ("operators", "sensors", "transfers", "decorators"),
         Room(f"{GROUND} client.rules client.vendors links operators operators.parameters", in_calls="worker batch"),

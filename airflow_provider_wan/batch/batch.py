@@ -18,6 +18,7 @@ from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, erro
 from airflow_provider_wan.client.polling.window import WindowItem
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, utc_now
 from airflow_provider_wan.hooks.costs import AccountCosts
+from airflow_provider_wan.telemetry import metrics
 from airflow_provider_wan.worker.settings import deadline_of
 
 NOT_SEEN = (EndingStatus.TIMEOUT, EndingStatus.ERROR)
@@ -126,6 +127,7 @@ class Batch:
             made: dict[str, Any] = {"video_url": task.video_url, "url_expires_at": task.url_expires_at, "landings": 0}
             made |= {"started_at": task.started_at, "finished_at": task.finished_at, "usage": usage or None}
             self.change(item, status=TaskStatus.SUCCEEDED, **made)
+            metrics.delivered(task, cost)
             return
         error = error_of(ending)
         if ending.status in NOT_SEEN:
@@ -150,6 +152,8 @@ class Batch:
     def give_up(self, item: Item, error: WanError, status: TaskStatus = TaskStatus.FAILED) -> None:
         """Note why this attempt brings no video for an item; ``unknown`` and ``succeeded`` keep its task."""
         self.log.warning("Row %s: %s", item.id, error)
+        handle = entry.record.handle if (entry := self.entry(item)).record else None
+        metrics.failed(error, handle.vendor if handle else None, item.model)
         self.ledger.put(item.key, self.entry(item).with_error(error, status))
         if self.settings.on_item_failure == "fail" and self.ledger.head.stop is None:
             self.stop(Stop(message=f"row {item.id} failed, and on_item_failure is 'fail'", retryable=error.retryable))

@@ -28,8 +28,9 @@ from airflow_provider_wan.client.polling.window import SearchItem
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
-from airflow_provider_wan.durable import Attempt, Clue, ComeBack, Knowledge, LedgerError, PaidCall, Policies
+from airflow_provider_wan.durable import Attempt, Clue, ComeBack, Knowledge, LedgerError, Obtained, PaidCall, Policies
 from airflow_provider_wan.hooks.wan import WanHook
+from airflow_provider_wan.telemetry import metrics
 
 EVERYTHING = "*"
 CLOCK_DOUBT = timedelta(hours=1)
@@ -176,6 +177,8 @@ class Submitting:
         except WanError as error:
             batch.give_up(item, error)
         else:
+            if isinstance(obtained, Obtained):
+                metrics.obtained(obtained.handle, is_adopted=obtained.is_adopted, is_recovered=obtained.is_recovered)
             self._go_on(item, obtained if isinstance(obtained, ComeBack) else None)
         if not batch.entry(item).is_in_doubt:
             self._doubted.discard(_looks_of(item))

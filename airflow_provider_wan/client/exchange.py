@@ -19,6 +19,7 @@ class Call:
     :param name: the vendor-neutral name of the call, for messages (``submit``, ``get_task``, …).
     :param target: a path below the account's base URL, or an absolute URL when ``auth`` is false.
     :param auth: whether the key goes with it; only ever to the account's own origin.
+    :param model: the model that it is about, where it is about one; for statistics.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Call:
     file: tuple[str, str, bytes, str] | None = field(default=None, repr=False)
     content: bytes | None = field(default=None, repr=False)
     auth: bool = True
+    model: str | None = None
 
     @property
     def is_absolute(self) -> bool:

@@ -6,7 +6,7 @@ One direction: an attempt reads the record, then adopts, searches or sends; ``pa
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -332,7 +332,7 @@ class Attempt:
                 return self._by_policy(_REFUSED_REPEAT.format(record.intent_at, error.message), record, error)
             return self._repeat_later(again, error)
         self.known.heeds_key = self.known.heeds_key or bool(sent.is_replayed)
-        return self.call.made(again, sent.handle)
+        return replace(self.call.made(again, sent.handle), is_recovered=True)
 
     def _repeat_later(self, record: Record, error: WanError) -> ComeBack:
         why = f"Whether the lost submission made a task is not known yet: {error.message}"
@@ -416,7 +416,7 @@ class Attempt:
             by,
         )
         self.ledger.keep(record.model_copy(update={"handle": handle, "adopted": True, "sealed": None}))
-        return Obtained(handle, found.task, True)
+        return Obtained(handle, found.task, True, is_recovered=True)
 
     def _may_come_back(self, record: Record, seconds: float) -> bool:
         return utc_now() + timedelta(seconds=seconds) < (self.since or record.intent_at) + self.give_up

@@ -39,12 +39,14 @@ class Obtained:
     :param task: its state, when it is known.
     :param is_adopted: whether it was submitted by an earlier attempt.
     :param stored: where its video was landed, when it was.
+    :param is_recovered: whether its submission's answer was lost and it was found by key or by list.
     """
 
     handle: TaskHandle
     task: VideoTask | None = None
     is_adopted: bool = False
     stored: dict[str, Any] | None = None
+    is_recovered: bool = False
 
 
 @dataclass(frozen=True)

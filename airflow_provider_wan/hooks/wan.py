@@ -27,6 +27,7 @@ from airflow_provider_wan.client.vendors.base import TaskFilter, Upload, Vendor
 from airflow_provider_wan.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
 from airflow_provider_wan.hooks.account import account_of, with_account
 from airflow_provider_wan.hooks.looking_up import looked_up, persistently
+from airflow_provider_wan.telemetry import metrics
 
 if TYPE_CHECKING:
     from airflow_provider_wan.client.costs import CostEstimate
@@ -55,6 +56,7 @@ class WanHook(BaseHook):
         self._account: Account | None = None
         self._client: WanClient | None = None
         self._costs: AccountCosts | None = None
+        metrics.observe_clients()
 
     # -- connection -----------------------------------------------------------------------------------
 
@@ -195,6 +197,7 @@ class WanHook(BaseHook):
                 ending = watch.see_error(error)
             ending = ending or watch.see_time(utc_now())
             if ending:
+                metrics.OBSERVER.ended(ending.task)
                 return ending
             left = (deadline - utc_now()).total_seconds()
             time.sleep(max(0.0, min(poll_interval * random.uniform(0.9, 1.1), left)))  # noqa: S311 - jitter

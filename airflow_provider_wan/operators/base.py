@@ -15,7 +15,7 @@ from airflow_provider_wan.client.errors import WanRequestError
 from airflow_provider_wan.client.requests import VideoRequest, build_request
 from airflow_provider_wan.client.tasks import Mode
 from airflow_provider_wan.links.wan import WanVideoLink
-from airflow_provider_wan.operators.parameters import check_literals, read_values
+from airflow_provider_wan.operators.parameters import check_literals, drop_unknown_policy, read_values
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -148,6 +148,7 @@ class WanVideoOperator(BaseOperator):
         on_unknown_price: Literal["fail", "allow"] = "fail",
         **kwargs: Any,
     ) -> None:
+        drop_unknown_policy(kwargs)
         super().__init__(**kwargs)
         self.pushes_own_keys = "multiple_outputs" not in kwargs
         self.prompt = prompt

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_wan.operators.parameters import BATCH_RULES, check_literals, read_values
+from airflow_provider_wan.operators.parameters import BATCH_RULES, check_literals, drop_unknown_policy, read_values
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -110,6 +110,7 @@ class WanVideoBatchOperator(BaseOperator):
         on_unknown_price: Literal["fail", "allow"] = "fail",
         **kwargs: Any,
     ) -> None:
+        drop_unknown_policy(kwargs)
         super().__init__(**kwargs)
         self.requests = requests
         self.defaults = defaults

@@ -287,3 +287,11 @@ def _depends(violation: Violation, open_fields: set[str]) -> bool:
     """Whether a value that is not known yet may mend the violation."""
     looked_at = {name.split("[")[0] for name in violation.field.split(", ")} | set(violation.depends_on)
     return not open_fields.isdisjoint(looked_at)
+
+
+def drop_unknown_policy(arguments: dict[str, Any]) -> None:
+    """Take ``retry_policy`` out of an operator's arguments where Airflow does not know it (before 3.3), and say so."""
+    if "retry_policy" in arguments:
+        from airflow_provider_wan.policies.retry import drop_unknown
+
+        drop_unknown(arguments)

@@ -32,6 +32,7 @@ from airflow_provider_wan.durable import (
 from airflow_provider_wan.hooks.account import with_account
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
+from airflow_provider_wan.telemetry import metrics, traces
 from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.worker.assets import add_to_events
 from airflow_provider_wan.worker.costs import check_cost
@@ -240,6 +241,8 @@ class Execution:
 
     def _go_on(self, obtained: Obtained) -> Any:
         handle, settings = obtained.handle, self._settings
+        metrics.obtained(handle, is_adopted=obtained.is_adopted, is_recovered=obtained.is_recovered)
+        traces.obtained(handle, is_adopted=obtained.is_adopted)
         page = self._hook.vendor.task_page(handle, self._hook.account)
         self._show_link(page, now=not self._defers)
         show_generation(self._operator, self._context, "submitted", handle=handle.to_dict(), page=page)
@@ -345,7 +348,17 @@ class Execution:
 
     def _fail(self, error: WanError, task: VideoTask | None = None) -> NoReturn:
         show_failure(self._operator, self._context, error, task.model_dump(mode="json") if task else None)
+        self._count(error, task or self._waiting_for)
         fail(error)
+
+    def _count(self, error: WanError, about: VideoTask | TaskHandle | None) -> None:
+        if about is not None:
+            metrics.failed(error, about.vendor, about.model)
+        elif "_request" in self.__dict__:
+            vendor = self._hook.vendor
+            metrics.failed(error, vendor.name, vendor.model_of(self._request))
+        else:
+            metrics.failed(error)
 
     def _was_adopted(self, task: VideoTask) -> bool:
         record = self._record()
@@ -375,6 +388,9 @@ class Execution:
         if record is not None and record.handle is not None and task.submitted_at is None:
             task = task.model_copy(update={"submitted_at": record.handle.submitted_at})
         self._show_link(result["video_url"])
+        if record is None or not record.finished:
+            metrics.delivered(task, result["cost"] or (record.cost if record else None))
+            traces.delivered(task)
         if self._settings.store_to:
             result |= self._land(task, self._settings.store_to, record.stored if record else None)
         if record is not None:

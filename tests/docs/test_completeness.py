@@ -22,6 +22,7 @@ from airflow_provider_wan.sandbox.front.control import CHANGES
 from airflow_provider_wan.sandbox.settings import Settings
 from airflow_provider_wan.sandbox.world.directives import NAMES
 from airflow_provider_wan.sensors.wan import WanTaskSensor
+from airflow_provider_wan.telemetry.metrics import Metric
 from airflow_provider_wan.transfers.wan_to_object_storage import WanVideoToObjectStorageOperator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,6 +117,10 @@ def test_every_vendor_has_its_budget_and_host_in_the_table(name: str) -> None:
     assert cells[4].split()[0] == f"{vendor.queries_per_second:g}"
     assert cells[5].split()[0] == f"{vendor.submits_per_second:g}"
     assert vendor.default_host in text_of("docs/connections.md")
+
+
+def test_every_metric_is_explained() -> None:
+    assert {str(metric) for metric in Metric} <= {name.removesuffix(".") for name in code_in("docs/monitoring.md")}
 
 
 def test_every_key_of_the_record_is_explained() -> None:

@@ -7,7 +7,7 @@ guessed and no currency is turned into another. Never here: files other than the
 
 from __future__ import annotations
 
-from airflow_provider_wan.client.costs.actual import Basis, Cost, cost_of, expected_cost, sum_costs
+from airflow_provider_wan.client.costs.actual import Basis, Cost, billed_seconds, cost_of, expected_cost, sum_costs
 from airflow_provider_wan.client.costs.estimate import CostEstimate, estimate, estimate_terms, money
 from airflow_provider_wan.client.costs.limit import (
     MaxCost,
@@ -35,6 +35,7 @@ __all__ = [
     "Unit",
     "UnknownPrice",
     "WanCostError",
+    "billed_seconds",
     "check_max_cost",
     "cost_of",
     "estimate",

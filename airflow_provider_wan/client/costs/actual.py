@@ -92,6 +92,16 @@ def _of_usage(task: VideoTask, prices: PriceTable, region: str | None, terms: Te
     return None if seconds is None else Cost(_exact(seconds * price.amount), price.currency, Basis.USAGE)
 
 
+def billed_seconds(task: VideoTask) -> float | None:
+    """Return the seconds that were billed for ``task``: the vendor's figure, else the video's length."""
+    if task.status is not TaskStatus.SUCCEEDED:
+        return 0.0 if task.vendor in _WITHOUT_VIDEO else None
+    usage = task.usage or {}
+    numbers = (_number(usage.get(name)) for name in _USAGE.get(task.vendor, ()))
+    found = next((number for number in numbers if number), None)
+    return float(found) if found is not None else task.duration
+
+
 def _key(task: VideoTask, usage: Mapping[str, Any], region: str | None, terms: Terms | None) -> PriceKey | None:
     """Return what the price is looked up by: what the task says of itself, else what was asked for."""
     asked = key_of(terms) if terms else None

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanAuthError, WanError, WanQuotaError, WanRequestError, WanResponseError
+from airflow_provider_wan.client.observers import observers
 from airflow_provider_wan.client.polling.finder import Finder
 from airflow_provider_wan.client.polling.times import TIMES, PollingTimes
 from airflow_provider_wan.client.polling.waiter import Waiter
@@ -115,7 +116,10 @@ class Poller:
             while (left := _seconds_to(earliest)) > 0:
                 await waiter.change(left)
                 waiter.report(on_change)
-            return waiter.ending or waiter.time_out()
+            ending = waiter.ending or waiter.time_out()
+            for observer in observers:
+                observer.ended(ending.task)
+            return ending
         finally:
             waiter.rest()
             self._let_go(handle.task_id, waiter)

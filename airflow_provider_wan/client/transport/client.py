@@ -14,6 +14,7 @@ import httpx
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import Violation, WanAuthError, WanRequestError
 from airflow_provider_wan.client.exchange import Answer, Broken, Call, Pause
+from airflow_provider_wan.client.observers import observers
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask
 from airflow_provider_wan.client.transport.flows import Flow, Flows, Outcome, Patience, Proof, Submitted, T
@@ -95,6 +96,11 @@ class _Base:
     def _auth_for(self, call: Call) -> httpx.Auth | None:
         return self._auth if call.auth else None
 
+    def _noted(self, call: Call, outcome: Answer | Broken) -> Answer | Broken:
+        for observer in observers:
+            observer.exchanged(self.vendor.name, call, outcome)
+        return outcome
+
 
 class _Pages:
     """A way through the pages of a list; each task comes once, and a list that begins anew is at its end."""
@@ -145,7 +151,7 @@ class WanClient(_Base):
                         break
                     if time.monotonic() > until:
                         raise TimeoutError("the answer did not end in time")
-        return exchange.outcome
+        return self._noted(call, exchange.outcome)
 
     def run(self, flow: Flow[T]) -> T:
         """Carry a flow out, sleeping through its pauses."""
@@ -246,7 +252,7 @@ class AsyncWanClient(_Base):
                     async for chunk in response.aiter_bytes():
                         if exchange.is_full_with(chunk):
                             break
-        outcome = exchange.outcome
+        outcome = self._noted(call, exchange.outcome)
         if isinstance(outcome, Answer) and len(outcome.body) > LARGE_BODY:
             # Parsed once, and kept: not on the loop that others wait on.
             await asyncio.to_thread(outcome.json)

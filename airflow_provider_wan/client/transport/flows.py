@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
@@ -121,6 +121,7 @@ class Flows:
         if self.vendor.has_idempotency_key and idempotency_key is None:
             idempotency_key = uuid.uuid4().hex
         call = self.vendor.submit_call(request, self.account, idempotency_key)
+        call = replace(call, model=self.vendor.model_of(request))
         waited, attempt, undecided = 0.0, 0, 0
         too_late = "The time in which this submission may be sent is over, so it was not sent"
         last: WanError = WanTransportError(too_late)
@@ -238,7 +239,7 @@ class Flows:
         """
         return (
             yield from self.query(
-                self.vendor.task_call(handle),
+                replace(self.vendor.task_call(handle), model=handle.model),
                 patience,
                 lambda answer: self.vendor.read_task(answer, handle, self.account.base_url),
                 handle.task_id,
