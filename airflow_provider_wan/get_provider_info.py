@@ -56,6 +56,8 @@ CONNECTION_FIELDS: dict[str, Any] = {
         "Submissions per second", "Budget of submissions for the whole account; empty: the vendor's."
     ),
     "timeout": _number("Timeout", "Seconds for one HTTP exchange; empty: 30."),
+    "running_limit": _number("Tasks at once", "How many tasks the vendor runs for the account at once; empty: 5."),
+    "queue_limit": _number("Queued tasks", "How many of its tasks may wait at the vendor; empty: 500."),
     "auth_header": _text("Key header (Freepik)", "Only if the host wants another header name."),
     "prices": _text("Prices", "Your own prices: URI of a JSON file, or a JSON list of rows; before the shipped ones."),
 }

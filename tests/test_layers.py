@@ -19,7 +19,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 DOES_IO = frozenset({"httpx", "asyncio", "socket", "time", "logging", "threading"})
 GROUND = "client.requests client.tasks client.errors client.account client.exchange client.observers client.urls client"
-PURE = "client.rules client.vendors client.schedule client.recovery client.costs"
+PURE = "client.rules client.vendors client.schedule client.recovery client.costs client.routing"
 CLIENT = f"{GROUND} {PURE} client.transport client.polling client.webhooks"
 WORKER = f"{CLIENT} durable delivery inputs hooks triggers links telemetry worker worker.failing"
 
@@ -43,6 +43,7 @@ ROOMS: dict[str, Room] = {
     **dict.fromkeys(GROUND.split(), Room(GROUND, frozenset({"httpx", "asyncio"}) | NO_AIRFLOW)),
     "client.rules": Room(GROUND, DOES_IO | NO_AIRFLOW),
     "client.costs": Room(f"{GROUND} client.rules", frozenset({"httpx", "asyncio"}) | NO_AIRFLOW),
+    "client.routing": Room(GROUND, DOES_IO | NO_AIRFLOW),
     "client.vendors": Room(f"{GROUND} client.rules", DOES_IO | NO_AIRFLOW),
     "client.schedule": Room(f"{GROUND} client.vendors", DOES_IO | NO_AIRFLOW),
     "client.recovery": Room(f"{GROUND} client.vendors client.rules", DOES_IO | NO_AIRFLOW),

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, NoReturn
 
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.item_ledger import ledger_of
@@ -28,28 +27,24 @@ from airflow_provider_wan.client.polling.window import SearchItem
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
-from airflow_provider_wan.durable import Attempt, Clue, ComeBack, Knowledge, LedgerError, Obtained, PaidCall, Policies
+from airflow_provider_wan.durable import (
+    Attempt,
+    Clue,
+    ComeBack,
+    HeldCall,
+    Knowledge,
+    LedgerError,
+    Obtained,
+    PaidCall,
+    Policies,
+    SubmissionHeld,
+)
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.telemetry import metrics
 
 EVERYTHING = "*"
 CLOCK_DOUBT = timedelta(hours=1)
 """Tasks that are older than a lost submission by more than this are not taken for it, whatever the clocks."""
-
-
-class SubmissionHeld(Exception):
-    """Nothing is recorded of the lost submission but that it made no task, and nothing may be submitted now."""
-
-
-class HeldCall(PaidCall):
-    """A paid call that may only find out what became of a submission."""
-
-    def send(self, *_: Any, **__: Any) -> NoReturn:
-        """Send nothing.
-
-        :raises SubmissionHeld: always.
-        """
-        raise SubmissionHeld
 
 
 class Submitting:

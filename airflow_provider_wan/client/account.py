@@ -20,6 +20,8 @@ class Account:
     :param queries_per_second: budget of status and list queries for the whole account.
     :param submits_per_second: budget of submissions for the whole account.
     :param timeout: seconds for one HTTP exchange.
+    :param running_limit: tasks that the vendor runs for it at once; the others wait their turn.
+    :param queue_limit: tasks that may wait there.
     :param prices: the account's own price rows, or the URI of a file that holds them.
     """
 
@@ -32,6 +34,8 @@ class Account:
     queries_per_second: float = 10.0
     submits_per_second: float = 2.0
     timeout: float = 30.0
+    running_limit: int = 5
+    queue_limit: int = 500
     prices: tuple[Price, ...] | str = field(default=(), compare=False, repr=False)
 
     @property

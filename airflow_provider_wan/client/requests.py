@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -69,6 +69,20 @@ def _as_object(value: Any) -> Any:
         return value
 
 
+def _models(value: Any) -> Any:
+    """Take one model, or one for each vendor, as they come out of a template or a table."""
+    if isinstance(value, str) and value.strip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return value
+    if not isinstance(value, dict):
+        return _blank_is_none(value)
+    if not value or not all(isinstance(item, str) and item.strip() for item in [*value, *value.values()]):
+        raise ValueError("is a model, or a model for each vendor by its name")
+    return {str(_writable(vendor)).strip(): str(_writable(model)).strip() for vendor, model in value.items()}
+
+
 class Reference(BaseModel):
     """A reference image or clip, with an optional voice sample (audio URL) for its character."""
 
@@ -88,7 +102,8 @@ Urls = Annotated[list[Annotated[str, BeforeValidator(_writable)]], BeforeValidat
 class VideoRequest(BaseModel):
     """What all modes share.
 
-    :param model: any model string; the vendor's Wan 2.7 model of the mode when not given.
+    :param model: any model string, or one for each vendor by its name; the vendor's Wan 2.7 model of the mode when not
+        given.
     :param resolution: tier, ``480P`` (Wan 3.0), ``720P`` or ``1080P``.
     :param duration: seconds of video; ``0`` keeps the length in an edit, ``-1`` lets Wan 3.0 choose.
     :param prompt_extend: whether the vendor rewrites the prompt.
@@ -103,7 +118,7 @@ class VideoRequest(BaseModel):
 
     mode: ClassVar[Mode]
 
-    model: Text = None
+    model: Annotated[str | dict[str, str] | None, BeforeValidator(_models)] = None
     prompt: Text = None
     negative_prompt: Text = None
     resolution: Annotated[str, BeforeValidator(_tier)] = "1080P"
@@ -116,6 +131,12 @@ class VideoRequest(BaseModel):
     webhook_url: Url = None
     extra_body: Annotated[dict[str, Any], BeforeValidator(_as_object)] = Field(default_factory=dict)
     strict: bool = True
+
+    def for_vendor(self, vendor: str) -> Self:
+        """Return the request as it goes to one vendor: with its model, where there is one for each."""
+        if not isinstance(self.model, dict):
+            return self
+        return self.model_copy(update={"model": self.model.get(vendor)})
 
     def fingerprint(self, *account: str | None) -> str:
         """Return a digest of everything that decides what is made and who pays for it."""

@@ -47,7 +47,10 @@ def _as_utc(value: Any) -> Any:
 
 
 class TaskHandle(BaseModel):
-    """Everything needed to find a submitted task again; holds no secret and no user data."""
+    """Everything needed to find a submitted task again; holds no secret and no user data.
+
+    :param wan_conn_id: the connection it was made on, where there was a choice.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -57,12 +60,17 @@ class TaskHandle(BaseModel):
     model: str
     submitted_at: datetime
     request_id: str | None = None
+    wan_conn_id: str | None = None
 
     _utc = field_validator("submitted_at", mode="after")(staticmethod(_as_utc))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the handle as a plain JSON dict, as it is recorded and put into trigger kwargs."""
-        return self.model_dump(mode="json")
+        found = self.model_dump(mode="json")
+        if self.wan_conn_id is None:
+            # Left out, so that what an older release compares or reads is what it knows.
+            del found["wan_conn_id"]
+        return found
 
     @classmethod
     def of(cls, handle: TaskHandle | dict[str, Any]) -> TaskHandle:
@@ -106,6 +114,7 @@ class VideoTask(BaseModel):
     usage: dict[str, Any] | None = None
     cost: dict[str, Any] | None = None
     request_id: str | None = None
+    wan_conn_id: str | None = None
     progress: int | None = None
     error_code: str | None = None
     error_message: str | None = None
@@ -146,6 +155,7 @@ RESULT_FIELDS = (
     "finished_at",
     "usage",
     "request_id",
+    "wan_conn_id",
     "cost",
 )
 """The keys of an operator's ``return_value``, in this order; landing adds ``uri``, ``bytes`` and ``sha256``."""

@@ -17,7 +17,8 @@ from airflow_provider_wan.durable.ledger import (
     heal,
 )
 from airflow_provider_wan.durable.lookup import Knowledge
-from airflow_provider_wan.durable.paid_call import Lost, Obtained, PaidCall
+from airflow_provider_wan.durable.paid_call import HeldCall, Lost, Obtained, PaidCall, SubmissionHeld
+from airflow_provider_wan.durable.routing import RoutedAttempt
 from airflow_provider_wan.durable.times import TIMES, SubmissionTimes
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Clue",
     "ComeBack",
     "ExclusiveStore",
+    "HeldCall",
     "IntentTaken",
     "Knowledge",
     "Ledger",
@@ -36,7 +38,9 @@ __all__ = [
     "PaidCall",
     "Policies",
     "Record",
+    "RoutedAttempt",
     "StateStore",
+    "SubmissionHeld",
     "SubmissionTimes",
     "Timing",
     "heal",

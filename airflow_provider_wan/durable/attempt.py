@@ -28,7 +28,7 @@ from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask,
 from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.durable.ledger import IntentTaken, LedgerError, Record
 from airflow_provider_wan.durable.lookup import Found, Knowledge, Whose, confirm, search
-from airflow_provider_wan.durable.paid_call import Lost, Obtained, PaidCall, named
+from airflow_provider_wan.durable.paid_call import HeldCall, Lost, Obtained, PaidCall, named
 
 MOST_LOSSES = 5
 """Lost submissions in a row after which an attempt leaves it to Airflow's retries."""
@@ -131,12 +131,25 @@ class Attempt:
         """Submit anew, whatever is recorded (an adopted task came back cancelled)."""
         return self._submit(self.ledger.read())
 
-    def _submit(self, previous: Record | None, losses: int = 0) -> Obtained | ComeBack:
+    def send(self, previous: Record | None, losses: int = 0) -> Obtained | Lost:
+        """Submit, whatever is recorded.
+
+        :raises WanError: which proves that no task was made.
+        """
         # First of all: what it refuses asks the vendor nothing.
         self.call.before()
+        if isinstance(self.call, HeldCall):
+            return self.call.send(previous, losses)
         offset = self.known.clock_offset(self.client) if self.client.vendor.list_tells_time else None
-        sent = self.call.send(previous, losses, offset)
-        return self._recover(sent.record, sent.error) if isinstance(sent, Lost) else sent
+        return self.call.send(previous, losses, offset)
+
+    def recover(self, lost: Lost) -> Obtained | ComeBack:
+        """Find out what became of a submission whose answer was lost just now."""
+        return self._recover(lost.record, lost.error)
+
+    def _submit(self, previous: Record | None, losses: int = 0) -> Obtained | ComeBack:
+        sent = self.send(previous, losses)
+        return self.recover(sent) if isinstance(sent, Lost) else sent
 
     def _replace(self, record: Record) -> Obtained | ComeBack:
         """Submit in the place of a task that is not wanted any more; it goes on where the new one is refused here."""
@@ -415,6 +428,7 @@ class Attempt:
             handle.task_id,
             by,
         )
+        handle = self.call.named(handle)
         self.ledger.keep(record.model_copy(update={"handle": handle, "adopted": True, "sealed": None}))
         return Obtained(handle, found.task, True, is_recovered=True)
 

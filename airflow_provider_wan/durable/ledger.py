@@ -85,6 +85,7 @@ class Record(BaseModel):
     :param losses: submissions in a row whose answers were lost and that made no task.
     :param abandoned: a newer request took its place, and what could be cancelled was.
     :param former: ids of tasks that earlier submissions of this task instance made.
+    :param wan_conn_id: the connection it was made on, where there was a choice.
     """
 
     version: int = 1
@@ -107,6 +108,7 @@ class Record(BaseModel):
     stored: dict[str, Any] | None = None
     cost: dict[str, Any] | None = None
     former: list[str] = []
+    wan_conn_id: str | None = None
 
     @property
     def known_tasks(self) -> list[str]:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow_provider_wan.client.errors import (
     WanError,
@@ -70,6 +70,7 @@ class PaidCall:
         lost answer could not be looked up.
     :param before: called, once or more, before an intent is written; what it raises keeps the call from being sent.
     :param expected_cost: the estimate, recorded so that it is known where only the record is.
+    :param is_choice: whether the account was chosen among several: then what is recorded names it.
     """
 
     client: WanClient
@@ -81,6 +82,7 @@ class PaidCall:
     asks_first: bool = False
     before: Callable[[], None] = lambda: None
     expected_cost: dict[str, Any] | None = None
+    is_choice: bool = False
     times: SubmissionTimes = field(default_factory=times_in_force)
     log: Any = log
 
@@ -135,9 +137,14 @@ class PaidCall:
 
     def made(self, record: Record, handle: TaskHandle) -> Obtained:
         """Record the task that the vendor made."""
+        handle = self.named(handle)
         self.ledger.keep(record.model_copy(update={"handle": handle, "sealed": None}))
         self.ledger.claim(handle)
         return Obtained(handle)
+
+    def named(self, handle: TaskHandle) -> TaskHandle:
+        """Return a handle that names the connection, where there was a choice."""
+        return handle.model_copy(update={"wan_conn_id": self.account_name}) if self.is_choice else handle
 
     def abandon(self, record: Record) -> Record:
         """Cancel what can be cancelled of a submission that is not wanted any more."""
@@ -181,6 +188,7 @@ class PaidCall:
             losses=losses,
             cost=self.expected_cost,
             former=previous.known_tasks if previous else [],
+            wan_conn_id=self.account_name if self.is_choice else None,
         )
 
     def _post(self, record: Record, previous: Record | None) -> Obtained | Lost:
@@ -209,6 +217,30 @@ class PaidCall:
             return
         # What a person would have to do is not for this person: it is found out next.
         self.log.warning("The answer of %s to the submission was lost: %s", vendor.title, error.__cause__ or error)
+
+
+class SubmissionHeld(Exception):
+    """A new submission is due, and it is not this call that may send it.
+
+    :param previous: the record that it would take the place of.
+    :param losses: submissions in a row before it whose answers were lost and that made no task.
+    """
+
+    def __init__(self, previous: Record | None = None, losses: int = 0) -> None:
+        super().__init__("Nothing may be submitted here")
+        self.previous = previous
+        self.losses = losses
+
+
+class HeldCall(PaidCall):
+    """A paid call that may only find out what became of a submission; its repeat with the same key is that."""
+
+    def send(self, previous: Record | None, losses: int = 0, clock_offset: float | None = None) -> NoReturn:
+        """Send nothing.
+
+        :raises SubmissionHeld: always.
+        """
+        raise SubmissionHeld(previous, losses)
 
 
 def named(record: Record) -> str:

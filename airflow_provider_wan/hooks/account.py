@@ -32,6 +32,8 @@ EXTRA_FIELDS = (
     "queries_per_second",
     "submits_per_second",
     "timeout",
+    "running_limit",
+    "queue_limit",
     "auth_header",
     "prices",
 )
@@ -94,6 +96,7 @@ class _Reader:
         queries = self._number("queries_per_second", vendor.queries_per_second)
         submits = self._number("submits_per_second", vendor.submits_per_second)
         timeout = self._number("timeout", 30.0)
+        running, queued = (self._whole(name, getattr(vendor, name)) for name in ("running_limit", "queue_limit"))
         prices = self._prices()
         if self._wrong:
             heading = f"The connection {self._connection.conn_id!r} is not usable:"
@@ -109,6 +112,8 @@ class _Reader:
             queries_per_second=queries,
             submits_per_second=submits,
             timeout=timeout,
+            running_limit=running,
+            queue_limit=queued,
             prices=prices,
         )
 
@@ -232,3 +237,9 @@ class _Reader:
             self._refuse(f"extra.{name}", "is a positive number", shorten(value))
             return default
         return number
+
+    def _whole(self, name: str, default: int) -> int:
+        number = self._number(name, default)
+        if number != int(number):
+            self._refuse(f"extra.{name}", "is a whole number, at least 1", shorten(number))
+        return max(1, int(number))

@@ -38,6 +38,8 @@ COMMON_FIELDS = (
 )
 OWN_PARAMETERS = (
     "wan_conn_id",
+    "route",
+    "prefer",
     "deferrable",
     "wait_for_completion",
     "poll_interval",
@@ -60,7 +62,8 @@ class WanVideoOperator(BaseOperator):
     """Makes one video; see the operators of each mode for their own parameters.
 
     :param prompt: what the video shows.
-    :param model: any model string; the vendor's Wan 2.7 model of the mode when not given.
+    :param model: any model string, or one for each vendor (``{"dashscope": …, "freepik": …}``); the vendor's Wan 2.7
+        model of the mode when not given.
     :param negative_prompt: what it should not show (not in Wan 3.0).
     :param resolution: tier: ``720P``, ``1080P``, with Wan 3.0 also ``480P``.
     :param ratio: aspect ratio, such as ``16:9``.
@@ -72,7 +75,10 @@ class WanVideoOperator(BaseOperator):
     :param webhook_url: address the vendor calls, where it takes one (Freepik).
     :param extra_body: merged last and deeply into the vendor's body.
     :param strict: ``False`` turns documented limits into warnings.
-    :param wan_conn_id: the connection; it also chooses the vendor.
+    :param wan_conn_id: the connection, which also chooses the vendor; or a list of them, of which one is chosen before
+        the paid call. The next one is tried only after a proof that no task was made.
+    :param route: among several: ``failover``, in the order given, or ``spread``, the least loaded first.
+    :param prefer: among several: ``cost``, the cheapest that can take it.
     :param deferrable: wait in the triggerer; ``False`` polls in the worker, with the same rules.
     :param wait_for_completion: ``False`` returns the task handle at once.
     :param poll_interval: seconds between two looks at the task.
@@ -119,7 +125,7 @@ class WanVideoOperator(BaseOperator):
         self,
         *,
         prompt: str | None = None,
-        model: str | None = None,
+        model: str | dict[str, str] | None = None,
         negative_prompt: str | None = None,
         resolution: str = "1080P",
         ratio: str | None = None,
@@ -131,7 +137,9 @@ class WanVideoOperator(BaseOperator):
         webhook_url: str | None = None,
         extra_body: dict[str, Any] | None = None,
         strict: bool = True,
-        wan_conn_id: str = "wan_default",
+        wan_conn_id: str | Sequence[str] = "wan_default",
+        route: Literal["failover", "spread"] = "failover",
+        prefer: Literal["cost"] | None = None,
         deferrable: bool = True,
         wait_for_completion: bool = True,
         poll_interval: float = 15,
@@ -165,6 +173,8 @@ class WanVideoOperator(BaseOperator):
         self.extra_body = extra_body
         self.strict = strict
         self.wan_conn_id = wan_conn_id
+        self.route = route
+        self.prefer = prefer
         self.deferrable = deferrable
         self.wait_for_completion = wait_for_completion
         self.poll_interval = poll_interval

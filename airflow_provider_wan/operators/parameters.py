@@ -5,8 +5,10 @@ A rule is used twice: while the DAG is parsed, on values that are written out, a
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from os import PathLike
 from typing import Any
@@ -15,10 +17,11 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_wan.client.errors import Violation, WanRequestError
-from airflow_provider_wan.client.requests import build_request
+from airflow_provider_wan.client.requests import VideoRequest, build_request
 from airflow_provider_wan.client.rules.request import violations_of
 from airflow_provider_wan.client.tasks import Mode, TaskHandle
 from airflow_provider_wan.client.urls import shorten
+from airflow_provider_wan.client.vendors import VENDOR_NAMES, vendor_of
 
 WAN_2_7 = "wan2.7"
 LEAST_INTERVAL = 0.1
@@ -111,6 +114,33 @@ def _name(value: Any) -> str:
     return value.strip()
 
 
+def _names(value: Any) -> str | tuple[str, ...]:
+    """Read one connection id, or several to choose from; a template renders a list as its text."""
+    found = value
+    if isinstance(value, str) and value.strip().startswith("["):
+        try:
+            found = json.loads(value)
+        except ValueError:
+            try:
+                found = ast.literal_eval(value.strip())
+            except (SyntaxError, ValueError):
+                raise _Broken("is the id of a connection, or a list of them") from None
+    if not isinstance(found, list | tuple):
+        return _name(found)
+    if not found:
+        raise _Broken("is the id of a connection, or a list with at least one")
+    names = tuple(_name(name) for name in found)
+    if len(set(names)) < len(names):
+        raise _Broken("names each connection once", "remove the repeated one")
+    return names
+
+
+def _prefer(value: Any) -> Any:
+    if value is None or (isinstance(value, str) and value.strip().lower() in ("", "none")):
+        return None
+    return _one_of("cost")(value)
+
+
 def _uri(value: Any) -> str | None:
     """Read a place in storage; a template that renders to an empty text means "not given"."""
     if value is None or (isinstance(value, str) and not value.strip()):
@@ -194,21 +224,26 @@ RULES: dict[str, Rule] = {
     "on_unknown_submission": _one_of("fail", "resubmit"),
     "poke_interval": _interval,
     "poll_interval": _interval,
+    "prefer": _prefer,
     "regenerate": _truth,
     "result": _handle,
+    "route": _one_of("failover", "spread"),
     "store_to": _uri,
     "strict": _truth,
     "timeout": _span,
     "wait_for_completion": _truth,
-    "wan_conn_id": _name,
+    "wan_conn_id": _names,
 }
 """The rule of each parameter that is not the request's own."""
 
-BATCH_RULES: dict[str, Rule] = RULES | {"store_to": _folder}
+BATCH_RULES: dict[str, Rule] = RULES | {"store_to": _folder, "wan_conn_id": _name}
 """The same for an operator that makes many videos."""
 
-TRANSFER_RULES: dict[str, Rule] = RULES | {"store_to": _required_uri}
+TRANSFER_RULES: dict[str, Rule] = RULES | {"store_to": _required_uri, "wan_conn_id": _name}
 """The same for an operator that does nothing but store."""
+
+SENSOR_RULES: dict[str, Rule] = RULES | {"wan_conn_id": _name}
+"""The same for a sensor, which waits for a task that one account has made."""
 
 
 def is_literal(value: Any) -> bool:
@@ -278,9 +313,30 @@ def _of_request(mode: Mode, fields: dict[str, Any], is_strict: bool) -> Iterator
         request = build_request(mode, fitting | {"strict": is_strict})
     if "model" in open_fields:
         return
+    if isinstance(request.model, dict):
+        yield from _at_vendors(request, request.model, is_strict, open_fields)
+        return
     for violation in violations_of(request, request.model or WAN_2_7):
         if (violation.hard or is_strict) and not _depends(violation, open_fields):
             yield violation
+
+
+def _at_vendors(
+    request: VideoRequest, models: Mapping[str, str], is_strict: bool, open_fields: set[str]
+) -> Iterator[Violation]:
+    """Yield what each vendor for which a model is named cannot express of the request."""
+    for name, model in models.items():
+        if name not in VENDOR_NAMES:
+            known = ", ".join(VENDOR_NAMES)
+            yield Violation("model", f"is named for vendors by their names: {known}", shorten(name), hard=True)
+            continue
+        own = request.for_vendor(name)
+        found = list(violations_of(own, model))
+        refused = {item.field for item in found if item.hard}
+        found += [item for item in vendor_of(name).limits(own, model) if item.field not in refused]
+        for violation in dict.fromkeys(found):
+            if (violation.hard or is_strict) and not _depends(violation, open_fields):
+                yield replace(violation, rule=f"{violation.rule} (with {model} at {name})")
 
 
 def _depends(violation: Violation, open_fields: set[str]) -> bool:

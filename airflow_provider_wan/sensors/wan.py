@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator
 
 from airflow_provider_wan.links.wan import WanVideoLink
-from airflow_provider_wan.operators.parameters import check_literals, read_values
+from airflow_provider_wan.operators.parameters import SENSOR_RULES, check_literals, read_values
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, PokeReturnValue
@@ -23,7 +23,7 @@ class WanTaskSensor(BaseSensorOperator):
     """Wait for a task by its handle; its XCom is the result, as the operators return it.
 
     :param handle: what an operator with ``wait_for_completion=False`` or ``WanHook.submit`` returned.
-    :param wan_conn_id: the connection whose account made the task.
+    :param wan_conn_id: the connection whose account made the task; the one that it names, when not given.
     :param deferrable: wait in the triggerer; ``False`` pokes from a worker.
     :param poke_interval: seconds between two looks at the task.
     :param timeout: seconds from the start of the sensor.
@@ -48,7 +48,9 @@ class WanTaskSensor(BaseSensorOperator):
     ) -> None:
         given = {"handle": handle, "wan_conn_id": wan_conn_id, "deferrable": deferrable}
         check_literals(
-            given | {"poke_interval": poke_interval, "timeout": timeout}, task_id=str(kwargs.get("task_id", ""))
+            given | {"poke_interval": poke_interval, "timeout": timeout},
+            task_id=str(kwargs.get("task_id", "")),
+            rules=SENSOR_RULES,
         )
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.pushes_own_keys = "multiple_outputs" not in kwargs
@@ -65,7 +67,9 @@ class WanTaskSensor(BaseSensorOperator):
         from airflow_provider_wan.worker.sensor import begun
 
         given = {name: getattr(self, name) for name in OWN_PARAMETERS}
-        return begun(lambda: {"execution_timeout": self.execution_timeout} | read_values(given), self, context)
+        return begun(
+            lambda: {"execution_timeout": self.execution_timeout} | read_values(given, SENSOR_RULES), self, context
+        )
 
     def execute(self, context: Context) -> Any:
         """Look once; when the task is not done, wait in the triggerer."""

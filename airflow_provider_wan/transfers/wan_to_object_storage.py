@@ -20,7 +20,7 @@ class WanVideoToObjectStorageOperator(BaseOperator):
 
     :param result: what an operator or the sensor returned, or a task handle.
     :param store_to: object-storage URI; one that ends with ``/`` gets ``<task_id>.mp4``.
-    :param wan_conn_id: the connection whose account made the video.
+    :param wan_conn_id: the connection whose account made the video; the one that it names, when not given.
 
     Returns the result with ``uri``, ``bytes`` and ``sha256``. A retry or a clear downloads nothing twice.
     """

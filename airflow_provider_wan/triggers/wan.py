@@ -169,7 +169,8 @@ class WanTaskTrigger(WanTrigger):
             outcome = await asyncio.shield(_kept(cancel(hook.aget_conn, handle, CANCEL_SECONDS)))
             ending = Ending(ending.status, ending.task, f"{ending.message}. {outcome.message}")
         await self._all_written()
-        yield TriggerEvent(ending.to_event())
+        chosen = {"wan_conn_id": handle.wan_conn_id} if handle.wan_conn_id else {}
+        yield TriggerEvent(ending.to_event() | chosen)
 
 
 def _kept(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

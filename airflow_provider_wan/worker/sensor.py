@@ -14,7 +14,15 @@ from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
 from airflow_provider_wan.worker.failing import fail
 from airflow_provider_wan.worker.outputs import push_own
-from airflow_provider_wan.worker.settings import RunTimes, TaskOperator, deadline_of, ending_in, ends_at, times_in_force
+from airflow_provider_wan.worker.settings import (
+    RunTimes,
+    TaskOperator,
+    conn_id_of,
+    deadline_of,
+    ending_in,
+    ends_at,
+    times_in_force,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, PokeReturnValue
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
 class SensorSettings:
     """The parameters of the sensor, rendered and read.
 
+    :param wan_conn_id: as it was given; see ``conn_id``.
     :param poke_interval: seconds.
     :param timeout: from the start of the sensor.
     """
@@ -34,6 +43,11 @@ class SensorSettings:
     timeout: timedelta
     execution_timeout: timedelta | None
     times: RunTimes = field(default_factory=times_in_force)
+
+    @property
+    def conn_id(self) -> str:
+        """The connection that the task was made on."""
+        return conn_id_of(self.handle, self.wan_conn_id)
 
 
 def begun(settings: Callable[[], Mapping[str, Any]], operator: TaskOperator, context: Context) -> Sensing:
@@ -61,7 +75,7 @@ class Sensing:
 
         settings, deadline = self._settings, self._deadline
         trigger = WanTaskTrigger(
-            wan_conn_id=settings.wan_conn_id,
+            wan_conn_id=settings.conn_id,
             handle=settings.handle.to_dict(),
             deadline=deadline.isoformat(),
             poll_interval=settings.poke_interval,
@@ -81,7 +95,7 @@ class Sensing:
     def _look(self) -> dict[str, Any] | None:
         """Ask for the task once; return its result, ``None`` while it has none."""
         settings, log = self._settings, self._operator.log
-        hook, handle = WanHook(settings.wan_conn_id), settings.handle
+        hook, handle = WanHook(settings.conn_id), settings.handle
         try:
             page = hook.vendor.task_page(handle, hook.account)
             WanVideoLink().show(
@@ -114,7 +128,8 @@ class Sensing:
     def _finish(self, ending: Ending) -> dict[str, Any]:
         if ending.status is not EndingStatus.SUCCESS:
             fail(error_of(ending))
-        result = result_of(WanHook(self._settings.wan_conn_id).priced(ending.task))
+        conn_id = self._settings.conn_id
+        result = result_of(WanHook(conn_id).priced(ending.task), wan_conn_id=conn_id)
         WanVideoLink().show(self._operator, self._context, result["video_url"])
         push_own(self._operator, self._context, result)
         return result

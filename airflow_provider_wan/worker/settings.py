@@ -10,7 +10,8 @@ from airflow_provider_wan.client.costs.limit import MaxCost, UnknownPrice
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.polling.watch import Ending
 from airflow_provider_wan.client.requests import VideoRequest
-from airflow_provider_wan.client.tasks import Mode
+from airflow_provider_wan.client.routing import Prefer, Route
+from airflow_provider_wan.client.tasks import Mode, TaskHandle
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,6 +35,8 @@ class RunTimes:
     margin: float = 30.0
 
 
+DEFAULT_CONN_ID = "wan_default"
+
 TIMES = RunTimes()
 
 
@@ -47,13 +50,14 @@ class VideoSettings:
     """The parameters of an operator that makes one video, rendered and read.
 
     :param mode: of the request, where the operator knows it before the request is built.
+    :param wan_conn_id: one connection, or several to choose from by ``route`` and ``prefer``.
     :param poll_interval: seconds.
     :param timeout: from the submission.
     :param execution_timeout: Airflow's own, which it does not enforce while a task is deferred.
     """
 
     mode: Mode | None
-    wan_conn_id: str
+    wan_conn_id: str | tuple[str, ...]
     deferrable: bool
     wait_for_completion: bool
     poll_interval: float
@@ -69,6 +73,8 @@ class VideoSettings:
     execution_timeout: timedelta | None
     max_cost: MaxCost | None = None
     on_unknown_price: UnknownPrice = "fail"
+    route: Route = "failover"
+    prefer: Prefer = None
     times: RunTimes = field(default_factory=times_in_force)
 
 
@@ -98,6 +104,11 @@ class RequestSource(Protocol):
 
     def known_of_request(self, context: Context, request: VideoRequest | None) -> dict[str, Any]:
         """Return what the result takes from the request where the vendor does not echo it."""
+
+
+def conn_id_of(handle: TaskHandle, given: str) -> str:
+    """Return the connection that a task was made on: the one that its handle names, unless another one is given."""
+    return (handle.wan_conn_id or given) if given == DEFAULT_CONN_ID else given
 
 
 def deadline_of(submitted_at: datetime, began_at: datetime, timeout: timedelta, ends_at: datetime | None) -> datetime:

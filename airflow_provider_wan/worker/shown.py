@@ -25,7 +25,8 @@ def show_generation(
         request = operator.request_or_none(context)
         fields = operator.request_fields() if request is None else request.model_dump(mode="json", exclude_none=True)
         fields = {"mode": str(getattr(operator, "mode", "")) or None, **fields}
-        shown = generation(state, fields, handle=handle, conn_id=_name(operator.wan_conn_id), page=page, error=error)
+        conn_id = (handle or {}).get("wan_conn_id") or _name(operator.wan_conn_id)
+        shown = generation(state, fields, handle=handle, conn_id=conn_id, page=page, error=error)
         context["ti"].xcom_push(key=GENERATION_KEY, value=shown)
     except Exception as problem:  # noqa: BLE001 - a page that shows less is no reason to fail a paid task
         operator.log.debug("The gallery is not told: %r", problem)

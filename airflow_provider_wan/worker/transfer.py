@@ -15,7 +15,7 @@ from airflow_provider_wan.worker.assets import add_to_events
 from airflow_provider_wan.worker.failing import fail
 from airflow_provider_wan.worker.outputs import push_own
 from airflow_provider_wan.worker.places import own_place
-from airflow_provider_wan.worker.settings import TaskOperator
+from airflow_provider_wan.worker.settings import TaskOperator, conn_id_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -38,10 +38,10 @@ def transfer(
     try:
         given = values()
         handle, target = given["result"], str(own_place(given["store_to"], operator, context))
-        hook = WanHook(given["wan_conn_id"])
+        hook = WanHook(conn_id_of(handle, given["wan_conn_id"]))
         known = _fields_of(result)
         task = _present(hook, handle, known, operator)
-        full = result_of(task, **(known | handle.to_dict()))
+        full = result_of(task, **({"wan_conn_id": hook.wan_conn_id} | known | handle.to_dict()))
         former = _of_this_task(stored, handle)
         landed = land_once(task, target, hook.account, former, log=operator.log)
     except WanError as error:

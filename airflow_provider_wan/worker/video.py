@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from airflow_provider_wan.client.errors import WanAuthError, WanError, WanQuotaError
+from airflow_provider_wan.client.errors import WanAuthError, WanError, WanQuotaError, WanRequestError
 from airflow_provider_wan.client.polling.cancelling import CANCEL_SECONDS, cancel_within
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.requests import VideoRequest
+from airflow_provider_wan.client.routing import Candidate
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask, result_of, utc_now
 from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.urls import public_url
@@ -20,12 +21,14 @@ from airflow_provider_wan.durable import (
     Attempt,
     Clue,
     ComeBack,
+    HeldCall,
     Knowledge,
     Ledger,
     Obtained,
     PaidCall,
     Policies,
     Record,
+    RoutedAttempt,
     StateStore,
     heal,
 )
@@ -34,13 +37,16 @@ from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
 from airflow_provider_wan.telemetry import metrics, traces
 from airflow_provider_wan.triggers.owner import owner_of
+from airflow_provider_wan.worker.accounts import Accounts
 from airflow_provider_wan.worker.assets import add_to_events
 from airflow_provider_wan.worker.costs import check_cost
 from airflow_provider_wan.worker.failing import fail
 from airflow_provider_wan.worker.killing import KILL_SECONDS, why_left_alone
+from airflow_provider_wan.worker.known import KnownAccounts
 from airflow_provider_wan.worker.ledgers import (
     CLEARED,
     NO_TASK_STATE,
+    configured_path,
     is_after_clear,
     is_iterated,
     store_for,
@@ -86,15 +92,21 @@ class Execution:
         self._operator = operator
         self._context = context
         self._log = operator.log
-        self._hook = WanHook(settings.wan_conn_id)
+        self._accounts = Accounts(settings.wan_conn_id, KnownAccounts(settings.ledger_path or configured_path()))
+        self._conn_id = self._accounts.names[0]
+        """Of the account that the run works with; where there is a choice, once that is made."""
         self._waiting_for: TaskHandle | None = None
         self._since = utc_now()
         self._carried: dict[str, Any] | None = None
         self._clue: Clue | None = None
-        self._known = Knowledge()
+        self._known: dict[str, Knowledge] = {}
         self._is_begun = False
         self._is_place_proven = False
-        self._is_cost_checked = False
+        self._cost_checked: set[str] = set()
+
+    @property
+    def _hook(self) -> WanHook:
+        return self._accounts.hook(self._conn_id)
 
     # -- steps ----------------------------------------------------------------------------------------
 
@@ -107,7 +119,7 @@ class Execution:
             self._clue = Clue.of(event["clue"]) if event.get("clue") else None
         elif is_after_clear(self._ledger, self._context):
             self._log.warning(CLEARED)
-        return self._begin(lambda: self._attempt().obtain())
+        return self._begin(lambda: self._obtaining().obtain())
 
     @property
     def _defers(self) -> bool:
@@ -124,15 +136,17 @@ class Execution:
                 pause = max(error.retry_after or 0.0, self._settings.times.throttled_pause)
                 found = ComeBack(pause, f"The submission is throttled, no task was made: {error}")
             except WanAuthError as error:
-                self._fail(with_account(error, self._settings.wan_conn_id, self._hook.account))
+                is_one = not self._accounts.is_choice
+                self._fail(with_account(error, self._conn_id, self._hook.account) if is_one else error)
             except WanError as error:
                 self._fail(error)
             finally:
-                self._hook.close()
+                self._accounts.close()
             if isinstance(found, Obtained):
+                self._conn_id = found.handle.wan_conn_id or self._conn_id
                 return self._go_on(found)
             self._pause(found, refusal)
-            obtain = self._attempt().obtain
+            obtain = self._obtaining().obtain
 
     def resume(self, event: dict[str, Any]) -> Any:
         """Take the trigger's event; return the result."""
@@ -141,6 +155,10 @@ class Execution:
             ending = ending_in(event)
         except WanError as error:
             self._fail(error)
+        named = event.get("wan_conn_id")
+        if not named and self._accounts.is_choice and (record := self._record()) is not None:
+            named = record.wan_conn_id
+        self._conn_id = named or self._conn_id
         heal(self._ledger, self._handle_of(ending.task))
         return self._finish(ending)
 
@@ -158,10 +176,11 @@ class Execution:
 
     @cached_property
     def _request(self) -> VideoRequest:
+        """The request, with the models of all vendors where it names several."""
         request = self._operator.build_request(self._context)
-        checked = self._hook.vendor.check(request)
-        for warning in checked.warnings:
-            self._log.warning("%s", warning)
+        if not self._accounts.is_choice:
+            for warning in self._hook.vendor.check(self._accounts.request_for(self._conn_id, request)).warnings:
+                self._log.warning("%s", warning)
         return request
 
     @cached_property
@@ -176,19 +195,62 @@ class Execution:
     def _store(self) -> StateStore | None:
         return store_for(self._context, self._settings.ledger_path) if self._settings.durable else None
 
-    def _attempt(self) -> Attempt:
-        settings = self._settings
+    def _obtaining(self) -> Attempt | RoutedAttempt:
+        """Return what brings the task: from the one account, or from the recorded or the best of several."""
         clue, self._clue = self._clue, None
+        if not self._accounts.is_choice and not self._was_choice():
+            return self._attempt(self._conn_id, PaidCall, clue)
+        settings = self._settings
+
+        def may_leave(record: Record) -> bool:
+            return settings.regenerate and record.series != series_of(self._context)
+
+        return RoutedAttempt(
+            ledger=self._ledger,
+            accounts=self._accounts.names,
+            candidates=self._candidates,
+            attempt_on=partial(self._attempt, clue=clue),
+            route=settings.route,
+            prefer=settings.prefer,
+            before=self._prove_place,
+            may_leave=may_leave,
+            note=self._accounts.note,
+            log=self._log,
+        )
+
+    def _was_choice(self) -> bool:
+        """Whether an earlier attempt, which had several accounts, recorded one of them."""
+        is_first = not self._is_begun and int(getattr(self._context["ti"], "try_number", 1) or 1) <= 1
+        record = None if is_first else self._record()
+        return record is not None and record.wan_conn_id is not None
+
+    def _candidates(self) -> list[Candidate]:
+        settings = self._settings
+        counts = settings.route == "spread"
+        return [
+            self._accounts.candidate(
+                name, self._request, settings.max_cost, settings.on_unknown_price, counts_others=counts
+            )
+            for name in self._accounts.names
+        ]
+
+    def _attempt(self, conn_id: str, kind: type[PaidCall], clue: Clue | None) -> Attempt:
+        settings, hook = self._settings, self._accounts.usable(conn_id)
+        request = self._accounts.request_for(conn_id, self._request)
+        before = partial(self._before_paying, hook, request)
+        # With others to go to, a throttled account holds no worker.
+        patience = Patience(throttled=0.0 if len(self._accounts.names) > 1 else settings.times.submit)
         return Attempt(
-            call=PaidCall(
-                client=self._hook.get_conn(),
+            call=kind(
+                client=hook.get_conn(),
                 ledger=self._ledger,
-                request=self._request,
-                account_name=settings.wan_conn_id,
+                request=request,
+                account_name=conn_id,
                 series=series_of(self._context),
-                patience=Patience(throttled=settings.times.submit),
-                before=self._before_paying,
-                expected_cost=self._hook.costs.expected_cost(self._request),
+                patience=patience,
+                before=self._before_leaving if issubclass(kind, HeldCall) else before,
+                expected_cost=hook.costs.expected_cost(request),
+                is_choice=self._accounts.is_choice,
                 log=self._log,
             ),
             policies=Policies(
@@ -196,22 +258,33 @@ class Execution:
                 on_changed_request=settings.on_changed_request,
                 on_unknown_submission=settings.on_unknown_submission,
             ),
-            is_alive=self._is_alive,
+            is_alive=partial(self._is_alive, hook),
             is_stored=self._is_stored,
             give_up=settings.timeout,
             since=self._since,
             can_search_elsewhere=self._defers,
             owner=owner_of(self._context["ti"]),
             clue=clue,
-            known=self._known,
+            known=self._known.setdefault(conn_id, Knowledge()),
         )
 
-    def _before_paying(self) -> None:
+    def _before_paying(self, hook: WanHook, request: VideoRequest) -> None:
         """Refuse what costs too much, and see that the video can be stored."""
-        if not self._is_cost_checked:
+        if hook.wan_conn_id not in self._cost_checked:
             settings = self._settings
-            check_cost(self._hook, self._request, settings.max_cost, settings.on_unknown_price, self._log)
-            self._is_cost_checked = True
+            if self._accounts.is_choice:
+                for warning in hook.vendor.check(request).warnings:
+                    self._log.warning("%s", warning)
+            check_cost(hook, request, settings.max_cost, settings.on_unknown_price, self._log)
+            self._cost_checked.add(hook.wan_conn_id)
+        self._prove_place()
+
+    def _before_leaving(self) -> None:
+        """See that some account can take the new request, before what is recorded is left behind for it."""
+        refusals = {one.name: one.refusal for one in self._candidates()}
+        if all(refusals.values()):
+            reasons = "".join(f"\n  - {name}: {why}" for name, why in refusals.items())
+            raise WanRequestError(f"No account can take the request, nothing was submitted:{reasons}")
         self._prove_place()
 
     def _prove_place(self) -> None:
@@ -222,10 +295,10 @@ class Execution:
             prove(self._settings.store_to)
             self._is_place_proven = True
 
-    def _is_alive(self, task: VideoTask) -> bool:
+    def _is_alive(self, hook: WanHook, task: VideoTask) -> bool:
         from airflow_provider_wan.delivery.landing import is_alive
 
-        return is_alive(task, self._hook.account)
+        return is_alive(task, hook.account)
 
     def _is_stored(self, stored: dict[str, Any]) -> bool:
         from airflow_provider_wan.delivery.storage import is_stored
@@ -264,6 +337,7 @@ class Execution:
         if obtained.task is not None and obtained.task.status is TaskStatus.SUCCEEDED:
             return self._finish(Ending(EndingStatus.SUCCESS, obtained.task))
         deadline = self._deadline(handle)
+        self._count(handle, deadline)
         self._waiting_for = handle
         if self._defers:
             self._defer(handle, deadline)
@@ -279,7 +353,7 @@ class Execution:
 
         settings = self._settings
         trigger = WanTaskTrigger(
-            wan_conn_id=settings.wan_conn_id,
+            wan_conn_id=self._conn_id,
             handle=handle.to_dict(),
             deadline=deadline.isoformat(),
             poll_interval=settings.poll_interval,
@@ -323,8 +397,9 @@ class Execution:
         show_generation(self._operator, self._context, "in_doubt")
         settings = self._settings
         least = utc_now() + timedelta(seconds=settings.times.shortest_search)
+        record = self._record()
         trigger = WanSearchTrigger(
-            wan_conn_id=settings.wan_conn_id,
+            wan_conn_id=(record and record.wan_conn_id) or self._conn_id,
             sought=sought.to_dict(),
             deadline=max(self._since + settings.timeout, least).isoformat(),
             since=self._since.isoformat(),
@@ -335,6 +410,8 @@ class Execution:
     # -- the end --------------------------------------------------------------------------------------
 
     def _finish(self, ending: Ending) -> Any:
+        if self._counts and ending.task.status.is_ended:
+            self._accounts.known.ended(self._hook.account, ending.task.task_id)
         if ending.status is EndingStatus.SUCCESS:
             return self._deliver(ending.task)
         if ending.status is EndingStatus.CANCELLED and self._was_adopted(ending.task):
@@ -343,7 +420,7 @@ class Execution:
                 "a new one is submitted",
                 ending.task.task_id,
             )
-            return self._begin(lambda: self._attempt().resubmit())
+            return self._begin(lambda: self._obtaining().resubmit())
         return self._fail(error_of(ending), ending.task)
 
     def _fail(self, error: WanError, task: VideoTask | None = None) -> NoReturn:
@@ -415,7 +492,17 @@ class Execution:
             mode=task.mode or self._settings.mode or Mode.TEXT_TO_VIDEO,
             model=task.model or "",
             submitted_at=task.submitted_at or utc_now(),
+            wan_conn_id=self._conn_id if self._accounts.is_choice else None,
         )
+
+    def _count(self, handle: TaskHandle, deadline: datetime) -> None:
+        """Let other workers know of a task that is under way, where they choose by that."""
+        if self._counts:
+            self._accounts.known.started(self._hook.account, handle.task_id, deadline)
+
+    @property
+    def _counts(self) -> bool:
+        return self._accounts.is_choice and self._settings.route == "spread"
 
     def _with_prompts(self, task: VideoTask) -> VideoTask:
         """Fetch the rewritten prompt: events carry no prompts, they are user data."""
@@ -425,7 +512,7 @@ class Execution:
             self._log.warning("The rewritten prompt could not be fetched: %s", error)
             return task
         finally:
-            self._hook.close()
+            self._accounts.close()
 
     def _land(self, task: VideoTask, target: str, stored: dict[str, Any] | None) -> dict[str, Any]:
         """Put the video where it is wanted; say what is there to be saved when that fails."""
@@ -442,7 +529,7 @@ class Execution:
 
     def _result(self, task: VideoTask, handle: TaskHandle | None) -> dict[str, Any]:
         request = self._operator.request_or_none(self._context)
-        known = self._operator.known_of_request(self._context, request)
+        known = self._operator.known_of_request(self._context, request) | {"wan_conn_id": self._conn_id}
         if handle is not None:
             known |= handle.to_dict()
         return result_of(self._hook.priced(task, request), **known)

@@ -63,14 +63,16 @@ WRONG: dict[str, list[Any]] = {
     "on_unknown_submission": ["resubmitt", "ask", None],
     "poke_interval": [0, -1, "soon", float("nan")],
     "poll_interval": [0, -1, "soon", None, float("nan"), True],
+    "prefer": ["cheap", 1],
     "regenerate": ["perhaps"],
     "result": [{}, "t-1", None],
+    "route": ["random", None],
     "store_to": ["s3:/bucket/a.mp4", "://bucket/a.mp4", "s3://", "None", 7],
     "ledger_path": ["s3:/bucket/ledger", "://bucket", "s3://", "None", 7],
     "strict": ["perhaps"],
     "timeout": [0, timedelta(0), timedelta(-1), "soon", None, float("inf")],
     "wait_for_completion": ["perhaps"],
-    "wan_conn_id": ["", "  ", None, "None"],
+    "wan_conn_id": ["", "  ", None, "None", [], ["wan_a", ""], ["wan_a", "wan_a"], {"a": "wan_a"}],
 }
 
 
@@ -131,6 +133,10 @@ def test_a_transfer_without_a_place_is_refused() -> None:
         ("store_to", " s3://aws_default@bucket/clip.mp4 ", "s3://aws_default@bucket/clip.mp4"),
         ("store_to", "", None),
         ("store_to", "file:///videos/", "file:///videos/"),
+        ("wan_conn_id", " wan_a ", "wan_a"),
+        ("wan_conn_id", ["wan_a", "wan_b"], ("wan_a", "wan_b")),
+        ("wan_conn_id", '["wan_a", "wan_b"]', ("wan_a", "wan_b")),
+        ("wan_conn_id", "['wan_a', 'wan_b']", ("wan_a", "wan_b")),
     ],
 )
 def test_rendered_texts_are_read(name: str, value: Any, meant: Any) -> None:

@@ -97,6 +97,10 @@ class Vendor(ABC):
     statuses: ClassVar[Mapping[str, TaskStatus]]
     queries_per_second: ClassVar[float] = 8.0
     submits_per_second: ClassVar[float] = 4.0
+    running_limit: ClassVar[int] = 5
+    """Tasks that an account runs at once, where the vendor says nothing else."""
+    queue_limit: ClassVar[int] = 500
+    """Tasks of an account that may wait."""
     list_tells_time: ClassVar[bool] = False
     """Whether the list's rows carry time and model and its paging is known: what polling and recovery need."""
     past_the_end: ClassVar[str] = ""
@@ -134,7 +138,8 @@ class Vendor(ABC):
 
     def model_of(self, request: VideoRequest) -> str:
         """Return the model to name: the request's own, or this vendor's Wan 2.7 model of the mode."""
-        return request.model or self.default_models[request.mode]
+        model = request.for_vendor(self.name).model
+        return model if isinstance(model, str) and model else self.default_models[request.mode]
 
     @abstractmethod
     def limits(self, request: VideoRequest, model: str) -> Iterator[Violation]:
