@@ -110,7 +110,12 @@ class KnownAccounts:
         """Note that a task is under way no more."""
         gone = {name for name in self._read(account).under_way if name.endswith(f"~{quote(task_id, safe='')}")}
         self._keep(account, under_way=self._read(account).under_way - gone)
-        self._ask(lambda: [(self._folder(account) / "under_way" / name).unlink(missing_ok=True) for name in gone])
+
+        def forget() -> None:
+            for name in gone:
+                (self._folder(account) / "under_way" / name).unlink(missing_ok=True)
+
+        self._ask(forget)
 
     # -- this process ---------------------------------------------------------------------------------
 

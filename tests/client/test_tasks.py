@@ -65,7 +65,7 @@ def test_result_has_the_documented_keys_and_fills_what_the_vendor_does_not_echo(
     assert tuple(result) == RESULT_FIELDS == (
         "task_id", "vendor", "mode", "model", "status", "video_url", "video_urls", "url_expires_at", "prompt",
         "actual_prompt", "resolution", "ratio", "duration", "seed", "submitted_at", "started_at", "finished_at",
-        "usage", "request_id", "cost",
+        "usage", "request_id", "wan_conn_id", "cost",
     )  # fmt: skip
     assert (result["seed"], result["resolution"], result["prompt"]) == (7, "720P", "a private thought")
     assert (result["duration"], type(result["duration"])) == (5, int)
