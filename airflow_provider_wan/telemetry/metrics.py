@@ -80,7 +80,7 @@ def _harmless(measure: Callable[P, None]) -> Callable[P, None]:
     return measured
 
 
-def _tags(vendor: str | None, model: str | None, **more: str) -> dict[str, str]:
+def _tags(vendor: str | None, model: str | None, **more: str | None) -> dict[str, str]:
     return {name: value for name, value in {"vendor": vendor, "model": model, **more}.items() if value}
 
 
@@ -88,7 +88,7 @@ def _tags(vendor: str | None, model: str | None, **more: str) -> dict[str, str]:
 def obtained(handle: TaskHandle, *, is_adopted: bool, is_recovered: bool) -> None:
     """Count a task that an attempt has to wait for, by the way it came to it."""
     metric = Metric.RECOVERED if is_recovered else Metric.ADOPTED if is_adopted else Metric.SUBMITTED
-    statistics().incr(metric, tags=_tags(handle.vendor, handle.model))
+    statistics().incr(metric, tags=_tags(handle.vendor, handle.model, wan_conn_id=handle.wan_conn_id))
 
 
 @_harmless
@@ -100,7 +100,7 @@ def failed(error: WanError, vendor: str | None = None, model: str | None = None)
 @_harmless
 def delivered(task: VideoTask, cost: Mapping[str, Any] | None) -> None:
     """Count what a video cost and took; called once for each, at its delivery."""
-    tags = _tags(task.vendor, task.model)
+    tags = _tags(task.vendor, task.model, wan_conn_id=task.wan_conn_id)
     seconds = billed_seconds(task)
     if seconds:
         statistics().incr(Metric.BILLED_SECONDS, seconds, tags=tags)

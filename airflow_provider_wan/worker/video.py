@@ -337,7 +337,7 @@ class Execution:
         if obtained.task is not None and obtained.task.status is TaskStatus.SUCCEEDED:
             return self._finish(Ending(EndingStatus.SUCCESS, obtained.task))
         deadline = self._deadline(handle)
-        self._count(handle, deadline)
+        self._share(handle, deadline)
         self._waiting_for = handle
         if self._defers:
             self._defer(handle, deadline)
@@ -410,7 +410,7 @@ class Execution:
     # -- the end --------------------------------------------------------------------------------------
 
     def _finish(self, ending: Ending) -> Any:
-        if self._counts and ending.task.status.is_ended:
+        if self._is_shared and ending.task.status.is_ended:
             self._accounts.known.ended(self._hook.account, ending.task.task_id)
         if ending.status is EndingStatus.SUCCESS:
             return self._deliver(ending.task)
@@ -431,7 +431,7 @@ class Execution:
     def _count(self, error: WanError, about: VideoTask | TaskHandle | None) -> None:
         if about is not None:
             metrics.failed(error, about.vendor, about.model)
-        elif "_request" in self.__dict__:
+        elif "_request" in self.__dict__ and not self._accounts.is_choice:
             vendor = self._hook.vendor
             metrics.failed(error, vendor.name, vendor.model_of(self._request))
         else:
@@ -457,6 +457,8 @@ class Execution:
         """Return the result; land the video first where the operator asks for it."""
         if task.actual_prompt is None and getattr(task, "prompt_was_rewritten", False):
             task = self._with_prompts(task)
+        if self._accounts.is_choice:
+            task = task.model_copy(update={"wan_conn_id": self._conn_id})
         result = self._result(task, None)
         self._log.info("Task %s has its video; the link 'Generated video' leads to it", task.task_id)
         record = self._record()
@@ -495,13 +497,13 @@ class Execution:
             wan_conn_id=self._conn_id if self._accounts.is_choice else None,
         )
 
-    def _count(self, handle: TaskHandle, deadline: datetime) -> None:
+    def _share(self, handle: TaskHandle, deadline: datetime) -> None:
         """Let other workers know of a task that is under way, where they choose by that."""
-        if self._counts:
+        if self._is_shared:
             self._accounts.known.started(self._hook.account, handle.task_id, deadline)
 
     @property
-    def _counts(self) -> bool:
+    def _is_shared(self) -> bool:
         return self._accounts.is_choice and self._settings.route == "spread"
 
     def _with_prompts(self, task: VideoTask) -> VideoTask:
