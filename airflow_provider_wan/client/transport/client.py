@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
 from typing import Any
@@ -141,6 +142,7 @@ class WanClient(_Base):
         if self._http is None:
             # Also for a base URL on http, since uploads may go elsewhere: httpx would make a context for each client.
             self._http = httpx.Client(verify=tls_context(), **self._settings())
+            weakref.finalize(self, self._http.close)  # who drops a hook does not always close it
         request = self._prepare(self._http, call)
         with Exchange(self.account) as exchange:
             until = time.monotonic() + self._longest
