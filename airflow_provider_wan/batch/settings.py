@@ -77,4 +77,5 @@ class BatchSettings:
     deferrable: bool
     max_cost: MaxCost | None = None
     on_unknown_price: UnknownPrice = "fail"
+    media: Literal["auto", "presign", "upload", "inline"] = "auto"
     times: BatchTimes = field(default_factory=times_in_force)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import IO, Any, TypeAlias
 
 from airflow_provider_wan.client.errors import EXCERPT_LIMIT, WanResponseError
+
+Content: TypeAlias = bytes | Callable[[], IO[bytes]]
+"""Bytes, or what opens a stream of them: anew for each sending, read from the start to the end."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Call:
     :param target: a path below the account's base URL, or an absolute URL when ``auth`` is false.
     :param auth: whether the key goes with it; only ever to the account's own origin.
     :param model: the model that it is about, where it is about one; for statistics.
+    :param size: bytes of a file or content, which take their time.
     """
 
     name: str
@@ -29,10 +33,11 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     json: Any = field(default=None, repr=False)
     data: Mapping[str, str] | None = field(default=None, repr=False)
-    file: tuple[str, str, bytes, str] | None = field(default=None, repr=False)
-    content: bytes | None = field(default=None, repr=False)
+    file: tuple[str, str, Content, str] | None = field(default=None, repr=False)
+    content: Content | None = field(default=None, repr=False)
     auth: bool = True
     model: str | None = None
+    size: int = 0
 
     @property
     def is_absolute(self) -> bool:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 
 from airflow_provider_wan.client.errors import Violation, WanRequestError
 from airflow_provider_wan.client.tasks import Mode
-from airflow_provider_wan.client.urls import shorten, unsigned
+from airflow_provider_wan.client.urls import is_stored, shorten, unsigned
 
 
 def _no_bool(value: Any) -> Any:
@@ -27,12 +29,27 @@ def _tier(value: Any) -> Any:
     return _writable(value.strip().upper()) if isinstance(value, str) else value
 
 
+def _address(value: Any) -> Any:
+    """Take the address of a medium as text: a path object or an ``ObjectStoragePath`` is what it says."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    elif not isinstance(value, str) and hasattr(value, "storage_options") and hasattr(value, "protocol"):
+        value = str(value)
+    return _writable(value)
+
+
+def _address_or_none(value: Any) -> Any:
+    return _blank_is_none(_address(value))
+
+
 def _as_reference(value: Any) -> Any:
+    value = _address(value)
     return {"url": value} if isinstance(value, str) else value
 
 
 def _as_list(value: Any) -> Any:
     """Take a list as it comes out of a template or a table: JSON, one URL, or nothing."""
+    value = _address(value)
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -88,15 +105,15 @@ class Reference(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: Annotated[str, BeforeValidator(_writable)]
-    voice: Annotated[str | None, BeforeValidator(_blank_is_none)] = None
+    url: Annotated[str, BeforeValidator(_address)]
+    voice: Annotated[str | None, BeforeValidator(_address_or_none)] = None
 
 
 Integer = Annotated[int, BeforeValidator(_no_bool)]
 Text = Annotated[str | None, BeforeValidator(_blank_is_none)]
-Url = Annotated[str | None, BeforeValidator(_blank_is_none)]
+Url = Annotated[str | None, BeforeValidator(_address_or_none)]
 References = Annotated[list[Annotated[Reference, BeforeValidator(_as_reference)]], BeforeValidator(_as_list)]
-Urls = Annotated[list[Annotated[str, BeforeValidator(_writable)]], BeforeValidator(_as_list)]
+Urls = Annotated[list[Annotated[str, BeforeValidator(_address)]], BeforeValidator(_as_list)]
 
 
 class VideoRequest(BaseModel):
@@ -138,11 +155,46 @@ class VideoRequest(BaseModel):
             return self
         return self.model_copy(update={"model": self.model.get(vendor)})
 
+    _contents: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def with_contents(self, digests: Mapping[str, str]) -> Self:
+        """Return the request, known by the contents of its media instead of by their addresses.
+
+        :param digests: SHA-256 in hex, by address as it stands in the request.
+        """
+        copy = self.model_copy()
+        copy._contents = dict(digests)
+        return copy
+
+    def with_addresses(self, addresses: Mapping[str, str]) -> Self:
+        """Return the request with other addresses of the same media: it stays the same request."""
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, list):
+                return [moved(item) for item in value]
+            if isinstance(value, Reference):
+                return value.model_copy(update={"url": moved(value.url), "voice": moved(value.voice)})
+            return addresses.get(value, value) if isinstance(value, str) else value
+
+        names = {field.split("[")[0] for field, _ in media_urls(self)}
+        copy = self.model_copy(update={name: moved(getattr(self, name)) for name in names})
+        copy._contents = {addresses.get(url, url): digest for url, digest in self._contents.items()}
+        return copy
+
+    def _identified(self, value: Any) -> Any:
+        """Return a field by what it holds: a digest where the content is known, else without signatures."""
+        if isinstance(value, list):
+            return [self._identified(item) for item in value]
+        if isinstance(value, dict):
+            return {name: self._identified(item) for name, item in value.items()}
+        digest = self._contents.get(value) if isinstance(value, str) else None
+        return f"sha256:{digest}" if digest else unsigned(value)
+
     def fingerprint(self, *account: str | None) -> str:
         """Return a digest of everything that decides what is made and who pays for it."""
         # What is not given is left out, so that a field that a later version adds changes no recorded digest.
         said = self.model_dump(mode="json", exclude={"strict", "webhook_url"}, exclude_none=True)
-        content = {name: unsigned(value) for name, value in said.items() if value not in ([], {})}
+        content = {name: self._identified(value) for name, value in said.items() if value not in ([], {})}
         text = json.dumps([self.mode, content, account], sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -251,3 +303,13 @@ def media_urls(request: VideoRequest) -> list[tuple[str, str]]:
                 found.append((f"{name}[{index}].voice", item.voice))
     found += [(f"reference_audios[{n}]", url) for n, url in enumerate(getattr(request, "reference_audios", []))]
     return found
+
+
+STAND_IN = "https://inputs.invalid/"
+"""Where media stand while nothing but their presence is judged."""
+
+
+def with_stand_ins(request: VideoRequest) -> VideoRequest:
+    """Return the request with an address in the place of each path and storage URI, for rules that need one."""
+    stored = [url for field, url in media_urls(request) if field != "link" and is_stored(url)]
+    return request.with_addresses({url: f"{STAND_IN}{number}" for number, url in enumerate(stored)})

@@ -51,6 +51,24 @@ def is_web_url(url: str) -> bool:
         return False
 
 
+ADDRESSES = frozenset({"http", "https", "data", "asset", "ftp", "ftps"})
+"""Schemes that are no storage: what vendors take as it is, or refuse; ``oss://`` too, unless it names a connection."""
+
+
+def is_stored(value: str) -> bool:
+    """Whether a media value is a path or the URI of a storage, which a vendor cannot reach as it is."""
+    text = value.strip()
+    scheme, found, rest = text.partition("://")
+    if not text or text.startswith("data:") or not text.isprintable():
+        return False
+    if not found:
+        # One slash too few makes no path of an address.
+        return not re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text)
+    if scheme.lower() == "oss":
+        return "@" in rest.partition("/")[0]
+    return scheme.lower() not in ADDRESSES and bool(rest)
+
+
 def unsigned(value: Any) -> Any:
     """Return ``value`` with the signatures of its URLs left out; lists and dicts are walked, the rest is kept."""
     if isinstance(value, list):

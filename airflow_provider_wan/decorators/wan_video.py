@@ -45,6 +45,7 @@ class _WanVideoDecoratedOperator(DecoratedOperator, WanVideoOperator):
         "on_unknown_price",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {**DecoratedOperator.template_fields_renderers}
+    template_ext: Sequence[str] = DecoratedOperator.template_ext
 
     def __init__(
         self,

@@ -69,6 +69,7 @@ class PaidCall:
     :param asks_first: prove with a free call that the vendor answers before the paid one is sent; always done where a
         lost answer could not be looked up.
     :param before: called, once or more, before an intent is written; what it raises keeps the call from being sent.
+    :param reach: gives the request addresses that the vendor can fetch; called when it is about to be sent.
     :param expected_cost: the estimate, recorded so that it is known where only the record is.
     :param is_choice: whether the account was chosen among several: then what is recorded names it.
     """
@@ -83,6 +84,7 @@ class PaidCall:
     before: Callable[[], None] = lambda: None
     expected_cost: dict[str, Any] | None = None
     is_choice: bool = False
+    reach: Callable[[VideoRequest, WanClient], VideoRequest] = lambda request, client: request
     times: SubmissionTimes = field(default_factory=times_in_force)
     log: Any = log
 
@@ -112,14 +114,15 @@ class PaidCall:
         vendor = self.client.vendor
         if self.asks_first or not (vendor.has_idempotency_key or vendor.list_tells_time):
             self.ask_first()
+        request = self.reach(self.request, self.client)
         for _ in range(INTENT_TRIES):
-            record = self._intent(previous, losses, clock_offset)
+            record = self._intent(previous, losses, clock_offset, request)
             try:
                 self.ledger.open(record)
             except LedgerError as error:
                 raise type(error)(f"{error.message}; nothing was submitted") from error
             if utc_now() - record.intent_at < self.times.standstill:
-                return self._post(record, previous)
+                return self._post(record, previous, request)
             # Another worker may have taken this one for dead by now; if so, Airflow refuses the next write.
         raise LedgerError("The task state store is so slow that no submission can be recorded in time; try again")
 
@@ -129,10 +132,11 @@ class PaidCall:
         :raises LedgerError: when that cannot be noted; nothing was sent.
         :raises WanError: which proves nothing of the first sending, whatever it says.
         """
+        reached = self.reach(self.request, self.client)
         self.ledger.write(record)
         # The flow would repeat by itself; each sending is noted instead.
         once = replace(self.patience, tries=1, not_after=utc_now() + self.times.standstill)
-        request = as_sent(self.request, record.sealed, self.client.account)
+        request = as_sent(reached, record.sealed, self.client.account)
         return self.client.submit_with_proof(request, record.idempotency_key, once)
 
     def made(self, record: Record, handle: TaskHandle) -> Obtained:
@@ -172,7 +176,9 @@ class PaidCall:
             # An answer all the same.
             return
 
-    def _intent(self, previous: Record | None, losses: int, clock_offset: float | None) -> Record:
+    def _intent(
+        self, previous: Record | None, losses: int, clock_offset: float | None, request: VideoRequest
+    ) -> Record:
         now = utc_now()
         # A throttled POST is repeated while patience lasts; after this moment none is begun, come what may.
         longest = self.patience.throttled + 3 * self.client.account.timeout
@@ -182,7 +188,7 @@ class PaidCall:
             intent_at=now,
             closes_at=now + self.times.standstill + timedelta(seconds=longest),
             clock_offset=clock_offset,
-            sealed=seal(self.request, self.client.account) if self.client.vendor.has_idempotency_key else None,
+            sealed=seal(request, self.client.account) if self.client.vendor.has_idempotency_key else None,
             idempotency_key=f"wan-{uuid.uuid4().hex}",
             series=self.series,
             losses=losses,
@@ -191,11 +197,11 @@ class PaidCall:
             wan_conn_id=self.account_name if self.is_choice else None,
         )
 
-    def _post(self, record: Record, previous: Record | None) -> Obtained | Lost:
+    def _post(self, record: Record, previous: Record | None, request: VideoRequest) -> Obtained | Lost:
         try:
             # One POST whose outcome is not known is enough for one intent: what follows is noted, one by one.
             patience = replace(self.patience, tries=1, not_after=record.closes_at)
-            handle = self.client.submit(self.request, record.idempotency_key, patience)
+            handle = self.client.submit(request, record.idempotency_key, patience)
         except WanSubmissionUnknown as error:
             lost = record.model_copy(update={"lost_at": utc_now(), "lost_request_id": error.request_id})
             self._log_loss(error)

@@ -21,23 +21,34 @@ LONGEST = 32_000
 """Characters: the task state store wants values under 64 KB."""
 
 
+def sealed(text: str, account: Account) -> str:
+    """Return a text that only the account's key can read."""
+    return _cipher(account).encrypt(text.encode()).decode("ascii")
+
+
+def unsealed(text: str, account: Account) -> str | None:
+    """Return what was sealed; ``None`` when it cannot be read (any more)."""
+    try:
+        return _cipher(account).decrypt(text).decode()
+    except (InvalidToken, ValueError, TypeError):
+        return None
+
+
 def seal(request: VideoRequest, account: Account) -> str | None:
     """Return the request's signed addresses, readable with the account's key; ``None`` when there are none."""
     signed = {unsigned(url): url for url in _addresses(request.model_dump(mode="json")) if unsigned(url) != url}
     if not signed:
         return None
-    text = _cipher(account).encrypt(json.dumps(signed).encode()).decode("ascii")
+    text = sealed(json.dumps(signed), account)
     return text if len(text) <= LONGEST else None
 
 
-def as_sent(request: VideoRequest, sealed: str | None, account: Account) -> VideoRequest:
+def as_sent(request: VideoRequest, kept: str | None, account: Account) -> VideoRequest:
     """Return the request with the addresses that were sent first; as it is when they cannot be read any more."""
-    if sealed is None:
+    opened = unsealed(kept, account) if kept else None
+    if opened is None:
         return request
-    try:
-        signed: dict[str, str] = json.loads(_cipher(account).decrypt(sealed))
-    except (InvalidToken, ValueError):
-        return request
+    signed: dict[str, str] = json.loads(opened)
     said = request.model_dump(mode="python", exclude_unset=True)
     return type(request).model_validate(_replaced(said, signed))
 

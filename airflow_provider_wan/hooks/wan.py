@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import mimetypes
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook, ObjectStoragePath
 
 from airflow_provider_wan.client.account import Account
-from airflow_provider_wan.client.errors import Violation, WanAuthError, WanError, WanRequestError
+from airflow_provider_wan.client.errors import WanAuthError, WanError
 from airflow_provider_wan.client.polling.poller import Poller, shared_poller
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, Watch
 from airflow_provider_wan.client.recovery.search import Clue, Sought
@@ -23,7 +22,7 @@ from airflow_provider_wan.client.tasks import Mode, TaskHandle, VideoTask, utc_n
 from airflow_provider_wan.client.transport.client import AsyncWanClient, WanClient
 from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.vendors import vendor_of
-from airflow_provider_wan.client.vendors.base import TaskFilter, Upload, Vendor
+from airflow_provider_wan.client.vendors.base import TaskFilter, Vendor
 from airflow_provider_wan.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
 from airflow_provider_wan.hooks.account import account_of, with_account
 from airflow_provider_wan.hooks.looking_up import looked_up, persistently
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
     from airflow_provider_wan.client.costs import CostEstimate
     from airflow_provider_wan.client.polling.window import SearchItem, WindowItem, WindowOutcome
     from airflow_provider_wan.hooks.costs import AccountCosts
+    from airflow_provider_wan.inputs.reach import Media
 
-UPLOAD_LIMIT = 100 * 1024 * 1024
 DEFAULT_TIMEOUT = timedelta(hours=6)
 DEFAULT_POLL_INTERVAL = 15.0
 
@@ -202,15 +201,44 @@ class WanHook(BaseHook):
             left = (deadline - utc_now()).total_seconds()
             time.sleep(max(0.0, min(poll_interval * random.uniform(0.9, 1.1), left)))  # noqa: S311 - jitter
 
+    def media_url(
+        self,
+        path: str | Path | ObjectStoragePath,
+        request_or_model: VideoRequest | str | None = None,
+        media: Media = "auto",
+    ) -> str:
+        """Return an address of a file that the vendor can fetch, as the operators make one.
+
+        :param path: a local file, or any storage URI; what is an address already is returned as it is.
+        :param request_or_model: what it is for: DashScope binds uploads to the model.
+        :param media: ``presign``, ``upload`` or ``inline``; ``auto`` takes the first that works.
+        :raises WanRequestError: for a file that cannot be used or made reachable.
+        :raises WanError: when the storage does not answer or the upload fails.
+        """
+        from airflow_provider_wan.inputs.by_hand import media_url
+
+        return media_url(self.get_conn(), path, request_or_model, media, self.log)
+
+    async def amedia_url(
+        self,
+        path: str | Path | ObjectStoragePath,
+        request_or_model: VideoRequest | str | None = None,
+        media: Media = "auto",
+    ) -> str:
+        """Return an address of a file that the vendor can fetch; see :meth:`media_url`."""
+        await self.aget_account()
+        return await asyncio.to_thread(self.media_url, path, request_or_model, media)
+
     def upload_file(self, path: str | Path | ObjectStoragePath, model: str | None = None) -> str:
-        """Hand a file to the vendor; return a URL it takes as media (living 24 to 72 h).
+        """Hand a file to the vendor, in pieces; return a URL it takes as media (living 24 to 72 h).
 
         :param path: a local file, or one in object storage.
         :param model: the model it is for; DashScope binds uploads to it.
         :raises WanRequestError: for a file the vendor takes no upload of.
         """
-        client = self.get_conn()
-        return client.upload(_upload(client.vendor, path, model))
+        from airflow_provider_wan.inputs.by_hand import upload_file
+
+        return upload_file(self.get_conn(), path, model, self.log)
 
     def test_connection(self) -> tuple[bool, str]:
         """Prove the key without submitting anything."""
@@ -328,9 +356,8 @@ class WanHook(BaseHook):
 
     async def aupload_file(self, path: str | Path | ObjectStoragePath, model: str | None = None) -> str:
         """Hand a local file to the vendor; see :meth:`upload_file`."""
-        async with await self.aget_conn() as client:
-            upload = await asyncio.to_thread(_upload, client.vendor, path, model)
-            return await client.upload(upload)
+        await self.aget_account()
+        return await asyncio.to_thread(self.upload_file, path, model)
 
     def finished(self, ending: Ending) -> VideoTask:
         """Return the task of a successful ending.
@@ -395,19 +422,3 @@ async def shared_hook(
 
 def _delta(timeout: float | timedelta) -> timedelta:
     return timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
-
-
-def _upload(vendor: Vendor, path: str | Path | ObjectStoragePath, model: str | None) -> Upload:
-    path = ObjectStoragePath(str(path)) if "://" in str(path) else Path(str(path))
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    wrong = None
-    if not path.is_file():
-        wrong = Violation("path", "is a file", str(path), hard=True)
-    elif not any(kind.startswith(prefix) for prefix in vendor.upload_types):
-        taken = ", ".join(vendor.upload_types) or "nothing"
-        wrong = Violation("path", f"at {vendor.title} is of type: {taken}", kind, "host it at a public URL", hard=True)
-    elif path.stat().st_size > UPLOAD_LIMIT:
-        wrong = Violation("path", "has at most 100 MB", f"{path.stat().st_size} bytes", hard=True)
-    if wrong:
-        raise WanRequestError(violations=[wrong])
-    return Upload(path.name, path.read_bytes(), kind, model or vendor.default_models[Mode.IMAGE_TO_VIDEO])

@@ -36,6 +36,10 @@ COMMON_FIELDS = (
     "webhook_url",
     "extra_body",
 )
+PROMPTS = ("prompt", "negative_prompt")
+PROMPT_FILES = (".txt", ".md", ".prompt")
+"""A prompt that ends so is a file of the DAG's folder."""
+
 OWN_PARAMETERS = (
     "wan_conn_id",
     "route",
@@ -54,6 +58,7 @@ OWN_PARAMETERS = (
     "ledger_path",
     "max_cost",
     "on_unknown_price",
+    "media",
 )
 """What the run is asked to do; the rest is the request."""
 
@@ -61,7 +66,8 @@ OWN_PARAMETERS = (
 class WanVideoOperator(BaseOperator):
     """Makes one video; see the operators of each mode for their own parameters.
 
-    :param prompt: what the video shows.
+    :param prompt: what the video shows; one that ends with ``.txt``, ``.md`` or ``.prompt`` is a file of the DAG's
+        folder, itself a template.
     :param model: any model string, or one for each vendor (``{"dashscope": …, "freepik": …}``); the vendor's Wan 2.7
         model of the mode when not given.
     :param negative_prompt: what it should not show (not in Wan 3.0).
@@ -94,6 +100,8 @@ class WanVideoOperator(BaseOperator):
     :param store_to: object-storage URI to land the video at; the vendor's URL dies within a day.
     :param max_cost: the most the video may cost, a number or ``"12.50 USD"``: above it nothing is sent.
     :param on_unknown_price: with ``max_cost``, where no price is known: ``fail`` or ``allow``.
+    :param media: how paths and storage URIs are made reachable for the vendor: ``presign``, ``upload`` or ``inline``;
+        ``auto`` takes the first that works.
 
     With ``multiple_outputs=True`` each key of the result is an XCom of its own, with ``False`` none is; by default
     ``task_id``, ``video_url``, ``uri`` and those that other operators of the DAG name.
@@ -118,6 +126,7 @@ class WanVideoOperator(BaseOperator):
         "on_unknown_price",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"extra_body": "json", "prompt": "md"}
+    template_ext: Sequence[str] = PROMPT_FILES
     operator_extra_links = (WanVideoLink(),)
     ui_color = "#e7e3ff"
 
@@ -154,6 +163,7 @@ class WanVideoOperator(BaseOperator):
         ledger_path: str | None = None,
         max_cost: float | str | None = None,
         on_unknown_price: Literal["fail", "allow"] = "fail",
+        media: Literal["auto", "presign", "upload", "inline"] = "auto",
         **kwargs: Any,
     ) -> None:
         drop_unknown_policy(kwargs)
@@ -190,6 +200,7 @@ class WanVideoOperator(BaseOperator):
         self.ledger_path = ledger_path
         self.max_cost = max_cost
         self.on_unknown_price = on_unknown_price
+        self.media = media
         self.video_link: str | None = None
         self.link_is_pushed = False
         self._run: Execution | None = None
@@ -201,6 +212,29 @@ class WanVideoOperator(BaseOperator):
             task_id=self.task_id,
             request=(self.mode, self.request_fields()),
         )
+
+    def resolve_template_files(self) -> None:
+        """Read the prompts that are files; Airflow would read a document of the same extension too."""
+        for name in PROMPTS:
+            content = getattr(self, name, None)
+            if isinstance(content, str) and content.endswith(tuple(self.template_ext)):
+                env = self.get_template_env()
+                try:
+                    setattr(self, name, env.loader.get_source(env, content)[0])  # type: ignore[union-attr]
+                except Exception as error:  # noqa: BLE001 - a DAG with a missing file is shown; its task fails
+                    self.log.warning("The file of %s is not there: %s (%s)", name, content, type(error).__name__)
+        self.prepare_template()
+
+    def render_template(
+        self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
+    ) -> Any:
+        """Render a value; of all texts that end like a file only prompts are files."""
+        if isinstance(content, str) and content.endswith(tuple(self.template_ext or ("\0",))):
+            env = jinja_env or self.get_template_env()
+            is_prompt = any(content is getattr(self, name, None) for name in PROMPTS)
+            template = env.get_template(content) if is_prompt else env.from_string(content)
+            return self._render(template, context)
+        return super().render_template(content, context, jinja_env, seen_oids)
 
     def _parameters(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in OWN_PARAMETERS}

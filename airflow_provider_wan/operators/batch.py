@@ -36,6 +36,7 @@ OWN_PARAMETERS = (
     "cancel_on_timeout",
     "max_cost",
     "on_unknown_price",
+    "media",
 )
 """What the run is asked to do; the rest is rows."""
 
@@ -108,6 +109,7 @@ class WanVideoBatchOperator(BaseOperator):
         ledger_path: str | None = None,
         max_cost: float | str | None = None,
         on_unknown_price: Literal["fail", "allow"] = "fail",
+        media: Literal["auto", "presign", "upload", "inline"] = "auto",
         **kwargs: Any,
     ) -> None:
         drop_unknown_policy(kwargs)
@@ -134,6 +136,7 @@ class WanVideoBatchOperator(BaseOperator):
         self.cancel_on_timeout = cancel_on_timeout
         self.max_cost = max_cost
         self.on_unknown_price = on_unknown_price
+        self.media = media
         self._running: BatchRun | None = None
         check_literals(self._parameters(), task_id=self.task_id, rules=BATCH_RULES)
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_wan.client.errors import Violation, WanRequestError
-from airflow_provider_wan.client.requests import VideoRequest, build_request
+from airflow_provider_wan.client.requests import VideoRequest, build_request, with_stand_ins
 from airflow_provider_wan.client.rules.request import violations_of
 from airflow_provider_wan.client.tasks import Mode, TaskHandle
 from airflow_provider_wan.client.urls import shorten
@@ -216,6 +216,7 @@ RULES: dict[str, Rule] = {
     "manifest_path": _uri,
     "max_cost": _max_cost,
     "max_in_flight": _whole(1),
+    "media": _one_of("auto", "presign", "upload", "inline"),
     "mode": _one_of(*Mode),
     "on_changed_request": _one_of("resubmit", "fail"),
     "on_invalid_row": _one_of("fail", "skip"),
@@ -313,6 +314,8 @@ def _of_request(mode: Mode, fields: dict[str, Any], is_strict: bool) -> Iterator
         request = build_request(mode, fitting | {"strict": is_strict})
     if "model" in open_fields:
         return
+    # Files are looked at in the run: a DAG's parse touches no storage.
+    request = with_stand_ins(request)
     if isinstance(request.model, dict):
         yield from _at_vendors(request, request.model, is_strict, open_fields)
         return

@@ -44,7 +44,7 @@ class SandboxApp:
         self.uploads = UploadStore(self.world)
         self.renderer = Renderer(settings)
         self.result_host = ResultHost(self.gateway, self.renderer, self.uploads)
-        self.control = Control(self.world, self.reset, self.configure)
+        self.control = Control(self.world, self.uploads, self.reset, self.configure)
         shared = (self.gateway, self.uploads, self.result_host)
         freepik = FreepikApi(*shared)
         self._powertokens, self._openai = PowerTokensApi(*shared), OpenAiVideosApi(*shared)

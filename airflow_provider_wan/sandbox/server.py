@@ -132,6 +132,10 @@ class Sandbox:
         """Return all tasks, as ``GET /sandbox/tasks`` does."""
         return self._call(lambda: [self.app.control.shown(task) for task in self.app.world.all_tasks()])
 
+    def uploads(self) -> list[dict[str, Any]]:
+        """Return what was uploaded or fetched, as ``GET /sandbox/uploads`` does."""
+        return self._call(self.app.control.uploads)
+
     def configure(self, **settings: Any) -> None:
         """Change settings at once; raises pydantic's ``ValidationError``."""
         self._call(lambda: self.app.configure(settings))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from airflow_provider_wan.client.account import Account
@@ -72,15 +72,20 @@ class Accounts:
         on_unknown_price: UnknownPrice = "fail",
         *,
         counts_others: bool = True,
+        check: Callable[[VideoRequest, Account], object] | None = None,
     ) -> Candidate:
         """Return what is known of a listed account, for one request.
 
         :param counts_others: ask for the tasks that other workers have under way there.
+        :param check: refuses what the account cannot be given; the vendor's own rules when not given.
         """
         try:
             hook = self.usable(name)
             own = self.request_for(name, request)
-            hook.vendor.check(own)
+            if check is None:
+                hook.vendor.check(own)
+            else:
+                check(own, hook.account)
             estimate = hook.costs.estimate(own)
             check_max_cost([Part("this video", estimate)], max_cost, on_unknown_price)
         except WanRequestError as error:

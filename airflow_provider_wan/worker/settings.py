@@ -75,6 +75,7 @@ class VideoSettings:
     on_unknown_price: UnknownPrice = "fail"
     route: Route = "failover"
     prefer: Prefer = None
+    media: Literal["auto", "presign", "upload", "inline"] = "auto"
     times: RunTimes = field(default_factory=times_in_force)
 
 

@@ -34,6 +34,7 @@ from airflow_provider_wan.durable import (
 )
 from airflow_provider_wan.hooks.account import with_account
 from airflow_provider_wan.hooks.wan import WanHook
+from airflow_provider_wan.inputs.inputs import Inputs
 from airflow_provider_wan.links.wan import WanVideoLink
 from airflow_provider_wan.telemetry import metrics, traces
 from airflow_provider_wan.triggers.owner import owner_of
@@ -41,6 +42,7 @@ from airflow_provider_wan.worker.accounts import Accounts
 from airflow_provider_wan.worker.assets import add_to_events
 from airflow_provider_wan.worker.costs import check_cost
 from airflow_provider_wan.worker.failing import fail
+from airflow_provider_wan.worker.inputs import inputs_of
 from airflow_provider_wan.worker.killing import KILL_SECONDS, why_left_alone
 from airflow_provider_wan.worker.known import KnownAccounts
 from airflow_provider_wan.worker.ledgers import (
@@ -178,10 +180,17 @@ class Execution:
     def _request(self) -> VideoRequest:
         """The request, with the models of all vendors where it names several."""
         request = self._operator.build_request(self._context)
-        if not self._accounts.is_choice:
-            for warning in self._hook.vendor.check(self._accounts.request_for(self._conn_id, request)).warnings:
-                self._log.warning("%s", warning)
-        return request
+        if self._accounts.is_choice:
+            return self._inputs.identified(request)
+        own = self._accounts.request_for(self._conn_id, request)
+        checked = self._inputs.checked(own, self._hook.account)
+        for warning in checked.warnings:
+            self._log.warning("%s", warning)
+        return self._inputs.identified(request)
+
+    @cached_property
+    def _inputs(self) -> Inputs:
+        return inputs_of(self._operator, self._context, self._settings.media, self._store)
 
     @cached_property
     def _ledger(self) -> Ledger:
@@ -229,7 +238,12 @@ class Execution:
         counts = settings.route == "spread"
         return [
             self._accounts.candidate(
-                name, self._request, settings.max_cost, settings.on_unknown_price, counts_others=counts
+                name,
+                self._request,
+                settings.max_cost,
+                settings.on_unknown_price,
+                counts_others=counts,
+                check=self._inputs.checked,
             )
             for name in self._accounts.names
         ]
@@ -249,6 +263,7 @@ class Execution:
                 series=series_of(self._context),
                 patience=patience,
                 before=self._before_leaving if issubclass(kind, HeldCall) else before,
+                reach=self._inputs.reachable,
                 expected_cost=hook.costs.expected_cost(request),
                 is_choice=self._accounts.is_choice,
                 log=self._log,
@@ -273,7 +288,7 @@ class Execution:
         if hook.wan_conn_id not in self._cost_checked:
             settings = self._settings
             if self._accounts.is_choice:
-                for warning in hook.vendor.check(request).warnings:
+                for warning in self._inputs.checked(request, hook.account).warnings:
                     self._log.warning("%s", warning)
             check_cost(hook, request, settings.max_cost, settings.on_unknown_price, self._log)
             self._cost_checked.add(hook.wan_conn_id)

@@ -63,6 +63,7 @@ COMMON: dict[str, Any] = {
     "ledger_path": None,
     "max_cost": None,
     "on_unknown_price": "fail",
+    "media": "auto",
 }
 REQUIRED = inspect.Parameter.empty
 OWN: dict[type[WanVideoOperator], dict[str, Any]] = {

@@ -55,6 +55,7 @@ WRONG: dict[str, list[Any]] = {
     "manifest_path": ["s3:/bucket/a.jsonl", "s3:///a.jsonl", "None"],
     "max_cost": ["cheap", "-1", -0.5, "5 dollars", "None", True, float("nan"), []],
     "max_in_flight": [0, -5, 1.5, "many", None, float("inf")],
+    "media": ["presigned", None],
     "mode": ["txt2vid"],
     "on_changed_request": ["resubmitt", None],
     "on_invalid_row": ["stop", None],

@@ -8,13 +8,13 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
-from typing import Any
+from typing import IO, Any
 
 import httpx
 
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import Violation, WanAuthError, WanRequestError
-from airflow_provider_wan.client.exchange import Answer, Broken, Call, Pause
+from airflow_provider_wan.client.exchange import Answer, Broken, Call, Content, Pause
 from airflow_provider_wan.client.observers import observers
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask
@@ -27,6 +27,9 @@ from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage, Uploa
 MAX_CONNECTIONS = 16
 KEEP_ALIVE_SECONDS = 120.0
 CONNECT_SECONDS = 10.0
+
+SLOWEST_UPLOAD = 50_000
+"""Bytes a second: what is slower is given up."""
 
 LARGE_BODY = 64 * 1024
 """Bytes: a page of 100 tasks stays below; larger answers are parsed in a thread."""
@@ -61,10 +64,9 @@ class _Base:
             "headers": {"User-Agent": USER_AGENT, "Accept": "application/json"},
         }
 
-    @property
-    def _longest(self) -> float:
+    def _longest(self, call: Call) -> float:
         """Seconds for one exchange altogether, however its bytes trickle in."""
-        return self.account.timeout + min(CONNECT_SECONDS, self.account.timeout)
+        return self.account.timeout + min(CONNECT_SECONDS, self.account.timeout) + call.size / SLOWEST_UPLOAD
 
     def _prepare(self, http: httpx.Client | httpx.AsyncClient, call: Call) -> httpx.Request:
         """Build the request, so that nothing but the network can go wrong afterwards.
@@ -88,10 +90,10 @@ class _Base:
         if call.data is not None:
             request["data"] = dict(call.data)
         if call.content is not None:
-            request["content"] = call.content
+            request["content"] = _opened(call.content)
         if call.file is not None:
             field, name, content, kind = call.file
-            request["files"] = {field: (name, content, kind)}
+            request["files"] = {field: (name, _opened(content), kind)}
         return request
 
     def _auth_for(self, call: Call) -> httpx.Auth | None:
@@ -101,6 +103,10 @@ class _Base:
         for observer in observers:
             observer.exchanged(self.vendor.name, call, outcome)
         return outcome
+
+
+def _opened(content: Content) -> bytes | IO[bytes]:
+    return content() if callable(content) else content
 
 
 class _Pages:
@@ -145,7 +151,7 @@ class WanClient(_Base):
             weakref.finalize(self, self._http.close)  # who drops a hook does not always close it
         request = self._prepare(self._http, call)
         with Exchange(self.account) as exchange:
-            until = time.monotonic() + self._longest
+            until = time.monotonic() + self._longest(call)
             exchange.response = response = self._http.send(request, stream=True, auth=self._auth_for(call))
             with closing(response):
                 for chunk in response.iter_bytes():
@@ -248,7 +254,7 @@ class AsyncWanClient(_Base):
         http = self._http or await self._open()
         request = self._prepare(http, call)
         with Exchange(self.account) as exchange:
-            async with asyncio.timeout(self._longest):
+            async with asyncio.timeout(self._longest(call)):
                 exchange.response = response = await http.send(request, stream=True, auth=self._auth_for(call))
                 async with aclosing(response):
                     async for chunk in response.aiter_bytes():

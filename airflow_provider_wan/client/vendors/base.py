@@ -19,7 +19,7 @@ from airflow_provider_wan.client.errors import (
     WanRequestError,
     WanTaskFailed,
 )
-from airflow_provider_wan.client.exchange import Answer, Call, not_the_api
+from airflow_provider_wan.client.exchange import Answer, Call, Content, not_the_api
 from airflow_provider_wan.client.requests import ImageToVideoRequest, ReferenceToVideoRequest, VideoRequest
 from airflow_provider_wan.client.rules.media import MEDIA_SCHEMES
 from airflow_provider_wan.client.rules.request import violations_of
@@ -67,12 +67,16 @@ class TaskPage:
 
 @dataclass(frozen=True)
 class Upload:
-    """A local file to hand to the vendor."""
+    """A file to hand to the vendor.
+
+    :param size: bytes, where the content is a stream.
+    """
 
     filename: str
-    content: bytes = field(repr=False)
+    content: Content = field(repr=False)
     content_type: str
     model: str
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,13 @@ class Vendor(ABC):
     """Fields of the connection's extra that mean something at this vendor only."""
     regions: ClassVar[tuple[str, ...]] = ()
     upload_types: ClassVar[tuple[str, ...]] = ()
+    upload_bytes: ClassVar[int] = 100 * 1024 * 1024
+    """The most that one upload may have."""
+    upload_lifetime: ClassVar[float] = 24 * 3600.0
+    """Seconds that the address of an upload lives."""
+    upload_is_for_one_model: ClassVar[bool] = False
+    upload_remark: ClassVar[str] = ""
+    """What the vendor says of its uploads that their users should know."""
     repeatable_statuses: ClassVar[frozenset[int]] = frozenset({429})
     """HTTP statuses that prove no task was made and ask to come back."""
     cost_of_failure: ClassVar[str] = ""

@@ -222,7 +222,7 @@ class Freepik(Vendor):
         if not address or not asset:
             raise not_the_api(self.title, "upload", answer, "without an upload address in it")
         headers = {str(name): str(value) for name, value in as_dict(first.get("headers")).items()}
-        call = Call("upload", "PUT", address[0], headers=headers, content=upload.content, auth=False)
+        call = Call("upload", "PUT", address[0], headers=headers, content=upload.content, auth=False, size=upload.size)
         return call, asset[0]
 
 

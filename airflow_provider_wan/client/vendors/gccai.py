@@ -98,6 +98,8 @@ class Gccai(Vendor):
     }
     has_idempotency_key = True
     upload_types = ("image/jpeg", "image/png", "image/webp", "image/gif")
+    upload_bytes = 20 * 1024 * 1024
+    upload_lifetime = 72 * 3600.0
     failure_codes = (
         ("~insufficient balance", Failure.BILLING),
         ("~insufficient credit", Failure.BILLING),
@@ -221,7 +223,7 @@ class Gccai(Vendor):
     def upload_call(self, upload: Upload) -> Call:
         """Return the upload of an image (JPEG, PNG, WebP, GIF, at most 20 MB); its URL lives 72 h."""
         file = ("file", upload.filename, upload.content, upload.content_type)
-        return Call("upload", "POST", "/v1/uploads/images", file=file)
+        return Call("upload", "POST", "/v1/uploads/images", file=file, size=upload.size)
 
     def upload_finish(self, answer: Answer, upload: Upload) -> tuple[Call | None, str]:
         """Return the URL of the uploaded image."""

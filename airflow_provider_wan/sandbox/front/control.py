@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.world.tasks import Task, TaskFailure
 from airflow_provider_wan.sandbox.world.world import FAILURE_MESSAGES, NotPossible, World
 
@@ -19,8 +21,15 @@ from airflow_provider_wan.sandbox.world.world import FAILURE_MESSAGES, NotPossib
 class Control:
     """Routes for people and tests; they need no key, for the sandbox listens on loopback only."""
 
-    def __init__(self, world: World, reset: Callable[[], None], configure: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        world: World,
+        uploads: UploadStore,
+        reset: Callable[[], None],
+        configure: Callable[[dict[str, Any]], None],
+    ) -> None:
         self._world = world
+        self._uploads = uploads
         self._reset = reset
         self._configure = configure
 
@@ -32,6 +41,7 @@ class Control:
             Route("/sandbox/settings", self._settings, methods=["GET", "POST"]),
             Route("/sandbox/reset", self._forget, methods=["POST"]),
             Route("/sandbox/tasks", self._tasks),
+            Route("/sandbox/uploads", self._inputs),
             Route("/sandbox/tasks/{task_id}", self._task),
             Route("/sandbox/tasks/{task_id}/{change}", self._change, methods=["POST"]),
         ]
@@ -66,6 +76,23 @@ class Control:
         if prompt is not None:
             tasks = [task for task in tasks if prompt in task["prompt"]]
         return JSONResponse({"tasks": tasks, "total": len(tasks)})
+
+    def uploads(self) -> list[dict[str, Any]]:
+        """Return everything that was uploaded, or fetched from a signed address, as plain JSON values."""
+        return [
+            {
+                "name": item.name,
+                "media_type": item.media_type,
+                "model": item.model,
+                "bytes": len(item.content),
+                "sha256": hashlib.sha256(item.content).hexdigest(),
+            }
+            for item in self._uploads.all
+        ]
+
+    async def _inputs(self, request: Request) -> Response:
+        shown = self.uploads()
+        return JSONResponse({"uploads": shown, "total": len(shown)})
 
     async def _task(self, request: Request) -> Response:
         task = self._world.tasks.get(request.path_params["task_id"])

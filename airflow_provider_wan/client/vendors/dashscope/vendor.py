@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_wan.client.account import Account
-from airflow_provider_wan.client.errors import Violation
+from airflow_provider_wan.client.errors import Violation, WanRequestError
 from airflow_provider_wan.client.exchange import Answer, Call, not_the_api, request_id_in
 from airflow_provider_wan.client.requests import (
     VideoRequest,
@@ -104,6 +104,9 @@ class DashScope(Vendor):
     connection_fields = frozenset({"region", "workspace_id"})
     regions = REGIONS
     upload_types = ("image/", "video/", "audio/", "application/", "text/")
+    upload_lifetime = 48 * 3600.0
+    upload_is_for_one_model = True
+    upload_remark = "DashScope calls its temporary upload not for production"
     failure_codes = FAILURE_CODES
     moderation_words = ()
     plain_statuses = frozenset()
@@ -304,6 +307,11 @@ class DashScope(Vendor):
         host, directory = policy.get("upload_host"), policy.get("upload_dir")
         if not isinstance(host, str) or not is_web_url(host) or not isinstance(directory, str) or not directory:
             raise not_the_api(self.title, "upload", answer, "without an upload policy in it")
+        # Numbers may come as strings.
+        most = str(policy.get("max_file_size_mb"))
+        if most.isdecimal() and upload.size > int(most) * 1024 * 1024:
+            rule = f"has at most {most} MB at DashScope for {upload.model}"
+            raise WanRequestError(violations=[Violation(upload.filename, rule, f"{upload.size} bytes", hard=True)])
         # Overwriting is forbidden under one policy, so the name is made unique; it becomes part of a URL.
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", upload.filename)[-100:]
         key = f"{directory}/{uuid.uuid4().hex[:8]}-{name}"
@@ -323,6 +331,7 @@ class DashScope(Vendor):
             data={name: str(value) for name, value in form.items() if value is not None},
             file=("file", upload.filename, upload.content, upload.content_type),
             auth=False,
+            size=upload.size,
         )
         return call, f"oss://{key}"
 
