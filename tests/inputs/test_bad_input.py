@@ -262,8 +262,8 @@ def test_a_file_that_changes_after_its_check_is_not_sent(
 
     before = Execution._before_paying
 
-    def changes(self: Any) -> None:
-        before(self)
+    def changes(self: Any, *args: Any) -> None:
+        before(self, *args)
         fox.write_bytes(content[:-20] + b"!" + content[-19:])
 
     monkeypatch.setattr(Execution, "_before_paying", changes)

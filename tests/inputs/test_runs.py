@@ -236,3 +236,21 @@ def test_nothing_of_a_signature_or_a_content_is_recorded_or_shown(
             assert url not in recorded + shown
             query = url.partition("?")[2]
             assert not query or query not in recorded + shown
+
+
+def test_of_several_accounts_the_one_that_can_have_the_file_is_taken(sandbox: Sandbox, make: Make) -> None:
+    fox = make("fox.png")
+    run = driven(first_frame=str(fox), wan_conn_id=["wan_powertokens", "wan_gccai"])
+    first = run.run()
+    assert (first["vendor"], uploaded(sandbox)) == ("gccai", [digest(fox.read_bytes())])
+    assert again(run).run()["task_id"] == first["task_id"]
+    assert billed(sandbox) == 1
+
+
+def test_a_refusal_carries_the_file_to_the_next_account(sandbox: Sandbox, make: Make) -> None:
+    fox = make("fox.png")
+    refusal = {"call": "submit", "status": 400, "code": "Arrearage", "message": "overdue", "vendor": "dashscope"}
+    sandbox.configure(fail_next=[refusal])
+    run = driven(first_frame=str(fox), wan_conn_id=["wan_dashscope", "wan_gccai"])
+    assert run.run()["vendor"] == "gccai"
+    assert uploaded(sandbox) == [digest(fox.read_bytes())] * 2

@@ -64,6 +64,8 @@ COMMON: dict[str, Any] = {
     "max_cost": None,
     "on_unknown_price": "fail",
     "media": "auto",
+    "route": "failover",
+    "prefer": None,
 }
 REQUIRED = inspect.Parameter.empty
 OWN: dict[type[WanVideoOperator], dict[str, Any]] = {
