@@ -142,7 +142,10 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "cli": ["airflow_provider_wan.cli.definition.get_wan_cli_commands"],
-        "extra-links": ["airflow_provider_wan.links.wan.WanVideoLink"],
+        "extra-links": [
+            "airflow_provider_wan.links.wan.WanVideoLink",
+            "airflow_provider_wan.links.wan.WanVideosLink",
+        ],
         "integrations": [
             {
                 "integration-name": "Wan video generation",

@@ -34,6 +34,7 @@ from airflow_provider_wan.client.polling.window import (
 )
 from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.hooks.wan import WanHook
+from airflow_provider_wan.links.wan import WanVideosLink
 from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.worker.assets import add_batch_to_events
 from airflow_provider_wan.worker.failing import fail
@@ -140,6 +141,8 @@ class BatchRun:
         self._batch = batch
         began = self._ledger.head.began_at or utc_now()
         batch.ends_at = ends_at(self._context, began, self._settings.execution_timeout, TIMES)
+        # Rounds can be long, and Airflow itself asks for links only when a worker lets go of its task.
+        WanVideosLink().show(self._operator, self._context, None, now=outcome is None)
         progress = Progress(batch, ShownItems(self._operator, self._context).show)
         if outcome is None:
             # Before anything is paid: a place that cannot be written to is better known now.

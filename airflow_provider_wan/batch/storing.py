@@ -70,7 +70,7 @@ class Storing:
 
     def _land(self, item: Item, entry: ItemRecord) -> dict[str, Any] | WanError:
         from airflow_provider_wan.delivery.download import WanResultGone
-        from airflow_provider_wan.delivery.landing import land
+        from airflow_provider_wan.delivery.landing import land_once
 
         handle = entry.record.handle if entry.record else None
         if handle is None:
@@ -86,7 +86,9 @@ class Storing:
         )
         target = self._batch.targets.of(item, handle.task_id)
         try:
-            return land(task, target, self._account, max_seconds=LONGEST_DOWNLOAD).to_dict()
+            return land_once(
+                task, target, self._account, entry.stored, max_seconds=LONGEST_DOWNLOAD, log=self._batch.log
+            )
         except WanResultGone as error:
             error.code = GONE_CODE
             return error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from airflow_provider_wan.client.tasks import VideoTask, utc_now
 from airflow_provider_wan.client.transport.wire import USER_AGENT, tls_context
 from airflow_provider_wan.client.urls import public_url
 from airflow_provider_wan.client.vendors import vendor_of
+from airflow_provider_wan.delivery.hosts import HostUnknown, InternalHost, Target, is_internal, targets_of
 
 MAX_REDIRECTS = 5
 REFUSED = frozenset({401, 403, 404})
@@ -72,10 +71,9 @@ class Source:
             with httpx.Client(verify=tls_context(), timeout=timeout) as client:
                 url = httpx.URL(self._url)
                 for _ in range(MAX_REDIRECTS + 1):
-                    self._require_outside(url)
                     if until is not None and time.monotonic() > until:
                         raise self.error(WanTransportError, "did not come in time")
-                    with client.stream("GET", url, headers=headers | self._key_for(url)) as response:
+                    with self._answer(client, url, headers) as response:
                         location = response.headers.get("location")
                         if response.is_redirect and location:
                             url = url.join(location)
@@ -146,14 +144,43 @@ class Source:
         lives = f", although it lives until {until:%Y-%m-%d %H:%M} UTC" if until and status in REFUSED else ""
         raise self.error(WanTransportError, f"is not served (HTTP {status}){lives}", code=str(status))
 
-    def _require_outside(self, url: httpx.URL) -> None:
+    @contextmanager
+    def _answer(self, client: httpx.Client, url: httpx.URL, headers: dict[str, str]) -> Iterator[httpx.Response]:
+        """Ask the address that was checked, and no other that the name may stand for a moment later."""
+        refused: httpx.TransportError | None = None
+        for target in self._targets(url):
+            call = client.build_request(
+                "GET",
+                target.url,
+                headers=headers | self._key_for(url) | target.headers,
+                extensions=target.extensions,
+            )
+            try:
+                response = client.send(call, stream=True)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                refused = error
+                continue
+            try:
+                yield response
+            finally:
+                response.close()
+            return
+        if refused is not None:
+            raise refused
+
+    def _targets(self, url: httpx.URL) -> list[Target]:
         """Refuse what a video's address has no business to lead to; it is not quoted, for it may be a secret."""
         if url.scheme not in ("http", "https"):
             raise self.error(WanResponseError, f"leads to {url.scheme}:, which is not http(s)")
         is_redirect = str(url) != self._url
-        inside = is_internal(url.host) or (is_redirect and _leads_inside(url.host))
-        if _is_link_local(url.host) or (inside and not self._is_internal):
-            raise self.error(WanResponseError, "leads to an internal host, which was not asked")
+        try:
+            return targets_of(
+                url, may_be_inside=self._is_internal, may_lead_inside=self._is_internal or not is_redirect
+            )
+        except InternalHost:
+            raise self.error(WanResponseError, "leads to an internal host, which was not asked") from None
+        except HostUnknown:
+            raise self.error(WanTransportError, "is at a host whose name is not known") from None
 
     def _require_video(self, head: bytes) -> None:
         if head[4:8] not in FIRST_BOXES:
@@ -216,54 +243,3 @@ def _is_all(content_range: str) -> bool:
     span, _, total = rest.partition("/")
     first, _, last = span.partition("-")
     return unit == "bytes" and first == "0" and last.isdecimal() and total == str(int(last) + 1)
-
-
-def is_internal(host: str) -> bool:
-    """Whether a host is this machine or in a private network, by its name alone."""
-    if host.lower().rstrip(".") == "localhost" or host.lower().endswith(".localhost"):
-        return True
-    address = _address(host)
-    return address is not None and _is_inside(address)
-
-
-def _leads_inside(host: str) -> bool:
-    """Whether a name stands for a private address; a name that nobody knows is left to the connection."""
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return False
-    addresses = [_address(str(entry[4][0])) for entry in found]
-    return any(address is not None and _is_inside(address) for address in addresses)
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(host.strip("[]").split("%")[0])
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-INSIDE = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "::/127",
-        "fc00::/7",
-        "fe80::/10",
-    )
-)
-
-
-def _is_inside(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return any(address in network for network in INSIDE)
-
-
-def _is_link_local(host: str) -> bool:
-    address = _address(host)
-    return address is not None and address.is_link_local

@@ -1,4 +1,4 @@
-"""The button in Airflow's UI that leads to the video in the gallery; without a gallery, to the video or the task."""
+"""The buttons in Airflow's UI that lead to videos in the gallery; without a gallery, to the one video of a task."""
 
 from __future__ import annotations
 
@@ -40,3 +40,9 @@ class WanVideoLink(BaseOperatorLink):
             if now and operator.video_link != url:
                 context["ti"].xcom_push(key=self.xcom_key, value=url)
             operator.video_link = url
+
+
+class WanVideosLink(WanVideoLink):
+    """Leads to the videos of a batch, made or not, in the gallery; without a gallery there is no such link."""
+
+    name = "Generated videos"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_wan.links.wan import WanVideosLink
 from airflow_provider_wan.operators.parameters import BATCH_RULES, check_literals, drop_unknown_policy, read_values
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class WanVideoBatchOperator(BaseOperator):
     """
 
     __supports_durable_execution: ClassVar[bool] = True
+
+    operator_extra_links = (WanVideosLink(),)
 
     template_fields: Sequence[str] = (
         "requests",
@@ -137,6 +140,8 @@ class WanVideoBatchOperator(BaseOperator):
         self.max_cost = max_cost
         self.on_unknown_price = on_unknown_price
         self.media = media
+        self.video_link: str | None = None
+        self.link_is_pushed = False
         self._running: BatchRun | None = None
         check_literals(self._parameters(), task_id=self.task_id, rules=BATCH_RULES)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from airflow_provider_wan.links.gallery import BATCH_KEY
 from tests.driving import Instance
 
@@ -55,3 +57,44 @@ def test_what_has_not_changed_is_not_written_again(rounds: MakeRounds) -> None:
     # Five were submitted and five came back: all in the first of three parts.
     assert instance.pushed - first <= 4
     assert len(instance.xcoms[BATCH_KEY]["digests"]) == 3
+
+
+@pytest.mark.parametrize("is_failing", [False, True], ids=["done", "failed"])
+def test_the_link_leads_to_the_gallery_from_the_first_round_on(
+    rounds: MakeRounds, monkeypatch: pytest.MonkeyPatch, is_failing: bool
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com/prod/")
+    batch = rounds([row("a [sandbox fail=DataInspectionFailed]" if is_failing else "a")])
+    deferred = batch.first_round()
+    page = "https://airflow.example.com/prod/wan-videos/?dag=films&run=manual__1&task=shots"
+    assert batch.instance.xcoms["_link_WanVideosLink"] == page
+    batch.instance.xcoms.clear()
+    event = batch.trigger_of(deferred)
+    if is_failing:
+        with pytest.raises(Exception, match="DataInspectionFailed"):
+            batch.goes_on(event)
+    else:
+        batch.goes_on(event)
+    assert batch.instance.xcoms["_link_WanVideosLink"] == page
+    assert batch.driven is not None
+    assert batch.driven.operator is not None
+    (link,) = batch.driven.operator.operator_extra_links
+    assert link.name == "Generated videos"
+    assert link.get_link(batch.driven.operator, ti_key=batch.instance) == page  # type: ignore[arg-type]
+
+
+def test_without_a_gallery_a_batch_has_no_link(rounds: MakeRounds, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__WAN__GALLERY", "False")
+    batch = rounds([row("a")])
+    batch.run()
+    assert "_link_WanVideosLink" not in batch.instance.xcoms
+    assert batch.driven is not None
+    assert batch.driven.operator is not None
+    (link,) = batch.driven.operator.operator_extra_links
+    assert link.get_link(batch.driven.operator, ti_key=batch.instance) == ""  # type: ignore[arg-type]
+
+
+def test_rows_that_are_refused_have_no_link(rounds: MakeRounds) -> None:
+    batch = rounds([row("a", duration=99)])
+    batch.fails()
+    assert "_link_WanVideosLink" not in batch.instance.xcoms
