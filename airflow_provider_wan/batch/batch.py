@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,9 @@ from airflow_provider_wan.batch.targets import Targets
 from airflow_provider_wan.client.errors import WanAuthError, WanBillingError, WanError
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.polling.window import WindowItem
+from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, utc_now
+from airflow_provider_wan.client.transport.client import WanClient
 from airflow_provider_wan.hooks.costs import AccountCosts
 from airflow_provider_wan.telemetry import metrics
 from airflow_provider_wan.worker.settings import deadline_of
@@ -45,6 +47,8 @@ class Batch:
         """Names the task instance in the manifest."""
         self.owner = ""
         """Names the task instance among those whose tasks the triggerer knows."""
+        self.reach: Callable[[VideoRequest, WanClient], VideoRequest] = lambda request, client: request
+        """Gives a request addresses that the vendor can fetch, when it is about to be sent."""
         self.skipped: dict[int, str] = {}
         """By number, why a row was left out."""
         self.ends_at: datetime | None = None

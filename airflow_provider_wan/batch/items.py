@@ -7,10 +7,10 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from airflow_provider_wan.client.errors import Violation, WanRequestError
-from airflow_provider_wan.client.requests import REQUEST_TYPES, VideoRequest, build_request
+from airflow_provider_wan.client.requests import REQUEST_TYPES, VideoRequest, build_request, with_stand_ins
 from airflow_provider_wan.client.tasks import Mode
 from airflow_provider_wan.client.urls import shorten
 from airflow_provider_wan.client.vendors.base import Vendor
@@ -71,6 +71,7 @@ def build_items(
     is_checking: bool = True,
     is_skipping: bool = False,
     skipped: Mapping[int, str] | None = None,
+    media: RowMedia | None = None,
 ) -> Built:
     """Build and check all items.
 
@@ -79,6 +80,7 @@ def build_items(
     :param is_checking: ``False`` for rows that were checked before and have not changed.
     :param is_skipping: leave rows out that break a rule, unless all do.
     :param skipped: rows that were left out before.
+    :param media: of the rows, where they are files; without it they are not looked at.
     :raises WanRequestError: listing the violations of all rows.
     """
     items: list[Item] = []
@@ -90,13 +92,24 @@ def build_items(
     in_all = {name for name, where in unknown.items() if len(where) == len(rows) > 1}
     # A header is a mistake in the file and not in a row.
     wrong += [_unknown(name, unknown[name], len(rows)) for name in unknown if name in in_all or not is_skipping]
+    media = media or _NotLookedAt(vendor)
+    built = {
+        index: _built({key: value for key, value in row.items() if key not in unknown}, defaults)
+        for index, row in enumerate(rows, 1)
+        if index not in left_out
+    }
+    media.read(request for one in built.values() if not isinstance(one, WanRequestError) for request in one[:1])
     for index, row in enumerate(rows, 1):
         if index in left_out:
             continue
-        name = _name(row, index)
+        name, requests = _name(row, index), built[index]
         try:
-            requests = _requests({key: value for key, value in row.items() if key not in unknown}, defaults)
-            found = [warning for request in requests[:1] for warning in vendor.check(request).warnings if is_checking]
+            if isinstance(requests, WanRequestError):
+                raise requests
+            # Rows that an attempt has kept were checked when it began.
+            to_check = requests[:1] if is_checking or skipped is None else []
+            found = [warning for request in to_check for warning in media.checked(request) if is_checking]
+            requests = [media.identified(request) for request in requests]
             own = unknown.keys() - in_all & row.keys()
             if own and is_skipping:
                 raise WanRequestError(violations=[_unknown(field, [name], len(rows)) for field in own])
@@ -129,6 +142,45 @@ def build_items(
         wrong.append(Violation("requests", "holds at least one row", why, hard=True))
     refuse_all(wrong)
     return Built(items, warnings, left_out)
+
+
+class RowMedia(Protocol):
+    """What is to be known of the media of rows."""
+
+    def read(self, requests: Iterable[VideoRequest]) -> None:
+        """Look at the media of all rows, several at a time."""
+
+    def checked(self, request: VideoRequest) -> Iterable[str]:
+        """Check a request; return warnings.
+
+        :raises WanRequestError: listing every violation.
+        """
+
+    def identified(self, request: VideoRequest) -> VideoRequest:
+        """Return the request, known by the contents of its media."""
+
+
+class _NotLookedAt:
+    """Files are taken for what their fields say."""
+
+    def __init__(self, vendor: Vendor) -> None:
+        self._vendor = vendor
+
+    def read(self, requests: Iterable[VideoRequest]) -> None:
+        pass
+
+    def checked(self, request: VideoRequest) -> Iterable[str]:
+        return self._vendor.check(with_stand_ins(request)).warnings
+
+    def identified(self, request: VideoRequest) -> VideoRequest:
+        return request
+
+
+def _built(row: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[VideoRequest] | WanRequestError:
+    try:
+        return _requests(row, defaults)
+    except WanRequestError as error:
+        return error
 
 
 def _unknown_fields(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -175,7 +227,8 @@ def _number_in(row: Mapping[str, Any], name: str) -> int | None:
     if value is None or value == "":
         return None
     try:
-        number = int(str(value).strip())
+        # A column of whole numbers with gaps comes out of a table as 3.0.
+        number = int(value) if isinstance(value, float) and value.is_integer() else int(str(value).strip())
     except ValueError:
         number = -1
     if isinstance(value, bool) or number < 0 or (name == "takes" and not 1 <= number <= MOST_TAKES):

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_wan.batch.batch import Batch
@@ -15,12 +16,13 @@ from airflow_provider_wan.batch.item_ledger import read_objects
 from airflow_provider_wan.batch.items import build_items
 from airflow_provider_wan.batch.ledger import BatchLedger
 from airflow_provider_wan.batch.manifest import take_back
+from airflow_provider_wan.batch.media import BatchMedia
 from airflow_provider_wan.batch.progress import Progress, stored_results, summary_of, verdict
 from airflow_provider_wan.batch.reconcile import is_changed, open_batch
 from airflow_provider_wan.batch.rows import read_rows
 from airflow_provider_wan.batch.settings import BatchSettings
 from airflow_provider_wan.batch.shown import ShownItems
-from airflow_provider_wan.batch.snapshot import Snapshot, keep_rows, kept_rows
+from airflow_provider_wan.batch.snapshot import Snapshot, keep_rows, kept_rows, known_contents
 from airflow_provider_wan.batch.storing import Storing
 from airflow_provider_wan.batch.submitting import Submitting
 from airflow_provider_wan.client.errors import WanError
@@ -38,6 +40,7 @@ from airflow_provider_wan.links.wan import WanVideosLink
 from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.worker.assets import add_batch_to_events
 from airflow_provider_wan.worker.failing import fail
+from airflow_provider_wan.worker.inputs import beside_dag
 from airflow_provider_wan.worker.killing import KILL_SECONDS, why_left_alone
 from airflow_provider_wan.worker.ledgers import NO_TASK_STATE, is_iterated, parts_of, store_for, survives_clear
 from airflow_provider_wan.worker.settings import TIMES, TaskOperator, ends_at, series_of
@@ -66,7 +69,9 @@ class _Wait:
 def begun(settings: Callable[[], Mapping[str, Any]], operator: TaskOperator, context: Context) -> BatchRun:
     """Return a run whose settings are an operator's rendered parameters; wrong ones make Airflow's retries useless."""
     try:
-        return BatchRun(BatchSettings(**settings()), operator, context)
+        values = settings()
+        table = beside_dag(operator, values["requests"])
+        return BatchRun(BatchSettings(**{**values, "requests": table}), operator, context)
     except WanError as error:
         fail(error)
 
@@ -187,8 +192,11 @@ class BatchRun:
         """Read the rows and check them all; what is read now is what this attempt works on."""
         settings = self._settings
         rows, defaults = read_rows(settings.requests), {"strict": settings.strict, **(settings.defaults or {})}
+        self._media.known = known_contents(self._ledger)
         batch = self._batch_of(rows, defaults, is_checking=True)
-        if not keep_rows(self._ledger, Snapshot(rows, defaults, batch.skipped)) and isinstance(settings.requests, str):
+        if not keep_rows(self._ledger, Snapshot(rows, defaults, batch.skipped, self._media.digests)) and isinstance(
+            settings.requests, str
+        ):
             self._log.info("The rows are read again by each worker: do not change their file while the batch runs")
         return batch
 
@@ -196,6 +204,7 @@ class BatchRun:
         """Return the batch with the rows that it was begun with."""
         kept = kept_rows(self._ledger)
         if kept is not None:
+            self._media.before = kept.contents
             return self._batch_of(kept.rows, kept.defaults, is_checking=False, skipped=kept.skipped)
         # Begun by 0.1.0, or with nowhere to keep them. They were checked then, which takes most of the time of reading.
         settings = self._settings
@@ -224,16 +233,21 @@ class BatchRun:
             is_checking=is_checking,
             is_skipping=settings.on_invalid_row == "skip",
             skipped=skipped,
+            media=self._media,
         )
         for warning in built.warnings[:WARNINGS_SHOWN]:
             self._log.warning("%s", warning)
         batch = Batch(settings, built.items, self._ledger, self._log, self._hook.costs)
         batch.skipped, batch.name = built.skipped, _name_of(self._context)
-        batch.owner = owner_of(self._context["ti"])
+        batch.owner, batch.reach = owner_of(self._context["ti"]), self._media.reachable
         if built.skipped and is_checking:
             first = next(iter(built.skipped.items()))
             self._log.warning("%d rows are skipped; the first: row %s: %s", len(built.skipped), *first)
         return batch
+
+    @cached_property
+    def _media(self) -> BatchMedia:
+        return BatchMedia(self._operator, self._context, self._settings, self._store, self._hook)
 
     def _account_names(self) -> tuple[str | None, ...]:
         """Return what tells accounts apart; where the address alone has changed, items keep their keys."""

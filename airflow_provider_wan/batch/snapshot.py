@@ -10,7 +10,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_wan.batch.ledger import BatchLedger
@@ -27,11 +27,13 @@ class Snapshot:
     """The rows of an attempt, with what was left out of them.
 
     :param skipped: by number of the row (from 1), why it was left out.
+    :param contents: digests of the media that are files, by path as it is written.
     """
 
     rows: list[Mapping[str, Any]]
     defaults: Mapping[str, Any]
     skipped: dict[int, str]
+    contents: Mapping[str, str] = field(default_factory=dict)
 
 
 def keep_rows(ledger: BatchLedger, snapshot: Snapshot) -> bool:
@@ -40,7 +42,8 @@ def keep_rows(ledger: BatchLedger, snapshot: Snapshot) -> bool:
     :raises LedgerError: when the store did not take them; nothing was submitted.
     """
     head = ledger.head
-    text = json.dumps([snapshot.rows, snapshot.defaults, snapshot.skipped], default=str)
+    kept: list[Any] = [snapshot.rows, snapshot.defaults, snapshot.skipped]
+    text = json.dumps(kept + [snapshot.contents] * bool(snapshot.contents), default=str)
     packed = base64.b85encode(zlib.compress(text.encode(), 6)).decode()
     parts = [packed[first : first + PART_BYTES] for first in range(0, len(packed), PART_BYTES)]
     digest = hashlib.sha256(packed.encode()).hexdigest()[:16]
@@ -65,8 +68,17 @@ def kept_rows(ledger: BatchLedger) -> Snapshot | None:
     packed = "".join(str(ledger.read_value(_name(number)) or "") for number in range(head.kept_rows))
     if hashlib.sha256(packed.encode()).hexdigest()[:16] != head.kept_digest:
         raise LedgerError("The rows that the batch was begun with are not whole in its ledger; nothing was submitted")
-    rows, defaults, skipped = json.loads(zlib.decompress(base64.b85decode(packed)))
-    return Snapshot(rows, defaults, {int(number): why for number, why in skipped.items()})
+    rows, defaults, skipped, *rest = json.loads(zlib.decompress(base64.b85decode(packed)))
+    return Snapshot(rows, defaults, {int(number): why for number, why in skipped.items()}, *rest)
+
+
+def known_contents(ledger: BatchLedger) -> Mapping[str, str]:
+    """Return the digests of media that an earlier attempt knew."""
+    try:
+        kept = kept_rows(ledger)
+    except LedgerError:
+        return {}
+    return kept.contents if kept else {}
 
 
 def _name(number: int) -> str:

@@ -228,6 +228,7 @@ class Submitting:
                 account_name=settings.wan_conn_id,
                 patience=Patience(tries=self._times.submit_tries, throttled=self._times.throttled),
                 asks_first=self._is_shaken,
+                reach=batch.reach,
                 log=batch.log,
             ),
             policies=Policies(on_unknown_submission="fail" if batch.is_stopped else settings.on_unknown_submission),

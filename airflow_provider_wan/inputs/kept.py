@@ -64,19 +64,21 @@ class KeptInputs:
     """Remembers digests and addresses for one task instance.
 
     :param store: of the durable record; ``None`` where there is none.
+    :param digests: contents by source, where the caller keeps them himself (a batch does, with its rows).
     :param run: names the DAG run: what was uploaded to a server on this machine (a sandbox) is shared within it only,
         since such a server forgets when it is started anew.
     """
 
-    def __init__(self, store: Store | None = None, run: str = "") -> None:
+    def __init__(self, store: Store | None = None, run: str = "", digests: Mapping[str, str] | None = None) -> None:
         self._store = store
         self._run = run
+        self._digests = digests
 
     # -- digests --------------------------------------------------------------------------------------
 
     def keep_digests(self, digests: Mapping[str, str]) -> None:
         """Remember the contents of sources."""
-        if self._store is None or not digests:
+        if self._store is None or self._digests is not None or not digests:
             return
         known = self._value(KEY)
         value = known | {_name(source): digest for source, digest in digests.items()}
@@ -85,7 +87,7 @@ class KeptInputs:
 
     def digest_of(self, source: str) -> str | None:
         """Return the digest that a source had in an earlier attempt."""
-        found = self._value(KEY).get(_name(source))
+        found = self._value(KEY).get(_name(source)) if self._digests is None else self._digests.get(source)
         return str(found) if found else None
 
     # -- addresses ------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ def test_lines_may_hold_the_line_ends_of_unicode(tmp_path: Any) -> None:
         ("shots.jsonl", '{"prompt": "a"}\n{"prompt": \n', "line 2: is JSON"),
         ("shots.jsonl", '{"prompt": "a"}\n["b"]', "row 2: is an object"),
         ("shots.json", '{"prompt": "a"}', "is a list of objects"),
-        ("shots.txt", "a", ".jsonl, .csv or .json"),
+        ("shots.txt", "a", ".jsonl, .csv, .tsv, .json or .parquet"),
         ("shots.csv", "", "at least one row"),
     ],
 )
