@@ -67,10 +67,11 @@ test-python-3.12 test-python-3.13: test-python-%:
 	  .venv-python$*/bin/python -m pytest $(BARE) $(call parallel,$(WORKERS)) $(PYTEST_ARGS); \
 	else echo "SKIPPED: there is no Python $* here"; fi
 
-lint: venv ## ruff: rules and formatting; codespell
+lint: venv ## ruff: rules and formatting; codespell; pylint: what stands twice in the package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	git ls-files -z | xargs -0 $(BIN)/codespell
+	$(BIN)/pylint airflow_provider_wan
 
 format: venv ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .

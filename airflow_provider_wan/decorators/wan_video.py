@@ -17,7 +17,7 @@ from airflow_provider_wan.client.errors import Violation, WanRequestError
 from airflow_provider_wan.client.requests import VideoRequest, build_request
 from airflow_provider_wan.client.tasks import Mode
 from airflow_provider_wan.client.urls import shorten
-from airflow_provider_wan.operators.base import WanVideoOperator
+from airflow_provider_wan.operators.base import RUN_FIELDS, WanVideoOperator
 from airflow_provider_wan.operators.parameters import check_literals
 
 if TYPE_CHECKING:
@@ -34,16 +34,7 @@ class _WanVideoDecoratedOperator(DecoratedOperator, WanVideoOperator):
     """
 
     custom_operator_name = "@task.wan_video"
-    template_fields: Sequence[str] = (
-        *DecoratedOperator.template_fields,
-        "wan_conn_id",
-        "regenerate",
-        "store_to",
-        "ledger_path",
-        "poll_interval",
-        "max_cost",
-        "on_unknown_price",
-    )
+    template_fields: Sequence[str] = (*DecoratedOperator.template_fields, *RUN_FIELDS)
     template_fields_renderers: ClassVar[dict[str, str]] = {**DecoratedOperator.template_fields_renderers}
     template_ext: Sequence[str] = DecoratedOperator.template_ext
 

@@ -40,6 +40,17 @@ PROMPTS = ("prompt", "negative_prompt")
 PROMPT_FILES = (".txt", ".md", ".prompt")
 """A prompt that ends so is a file of the DAG's folder."""
 
+RUN_FIELDS = (
+    "wan_conn_id",
+    "regenerate",
+    "store_to",
+    "ledger_path",
+    "poll_interval",
+    "max_cost",
+    "on_unknown_price",
+)
+"""Template fields of the run, beside those of the request."""
+
 OWN_PARAMETERS = (
     "wan_conn_id",
     "route",
@@ -115,16 +126,7 @@ class WanVideoOperator(BaseOperator):
 
     __supports_durable_execution: ClassVar[bool] = True
 
-    template_fields: Sequence[str] = (
-        *COMMON_FIELDS,
-        "wan_conn_id",
-        "regenerate",
-        "store_to",
-        "ledger_path",
-        "poll_interval",
-        "max_cost",
-        "on_unknown_price",
-    )
+    template_fields: Sequence[str] = (*COMMON_FIELDS, *RUN_FIELDS)
     template_fields_renderers: ClassVar[dict[str, str]] = {"extra_body": "json", "prompt": "md"}
     template_ext: Sequence[str] = PROMPT_FILES
     operator_extra_links = (WanVideoLink(),)

@@ -128,10 +128,10 @@ def order_of(vendor: str, mode: Mode, call: Call) -> Order:
         path = "image2video" if "/image2video/" in call.target else "video-generation"
         return dashscope_bodies.Bodies(uploads, body, resolve_oss=resolve, strict=True).order(path)
     if vendor == "gccai":
-        return gccai_bodies.Bodies(uploads, body, strict=True).order()
+        return gccai_bodies.GccaiBody(uploads, body, strict=True).order()
     if vendor == "powertokens":
-        return powertokens_bodies.Bodies(uploads, body, strict=True).order()
-    return freepik_bodies.Bodies(uploads, body, strict=True).order(str(mode), call.target.rsplit("/", 1)[1])
+        return powertokens_bodies.PowerTokensBody(uploads, body, strict=True).order()
+    return freepik_bodies.FreepikBody(uploads, body, strict=True).order(str(mode), call.target.rsplit("/", 1)[1])
 
 
 @pytest.mark.parametrize("mode", list(Mode))

@@ -20,7 +20,7 @@ from airflow_provider_wan.sandbox.front.bodies import Reader
 from airflow_provider_wan.sandbox.front.gateway import ApiCall, Gateway, VendorApi
 from airflow_provider_wan.sandbox.front.result_host import ResultHost
 from airflow_provider_wan.sandbox.front.uploads import UploadStore
-from airflow_provider_wan.sandbox.vendors.freepik.bodies import Bodies
+from airflow_provider_wan.sandbox.vendors.freepik.bodies import FreepikBody
 from airflow_provider_wan.sandbox.world.tasks import Status, Task
 
 MODES = {
@@ -108,7 +108,7 @@ class FreepikApi(VendorApi):
 
     def _submit(self, call: ApiCall) -> Reply:
         mode, model = self._path(call)
-        order = Bodies(self._uploads, call.json(), strict=self.settings.strict_fields).order(mode, model)
+        order = FreepikBody(self._uploads, call.json(), strict=self.settings.strict_fields).order(mode, model)
         task = self.submitted(call, order, str(uuid.uuid4()))
         return Reply(200, {"data": {"task_id": task.id, "status": "CREATED", "generated": []}})
 

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from airflow_provider_wan.sandbox.front.bodies import RATIOS, SEED_MAX, Reader, common_rest, web_url
-from airflow_provider_wan.sandbox.front.uploads import UploadStore
+from airflow_provider_wan.sandbox.front.bodies import RATIOS, SEED_MAX, web_url
 from airflow_provider_wan.sandbox.vendors import wan_rules
-from airflow_provider_wan.sandbox.video.picture import ratio_of, size_of
-from airflow_provider_wan.sandbox.world.tasks import Order, shortened
+from airflow_provider_wan.sandbox.vendors.gateway_body import GatewayBody
+from airflow_provider_wan.sandbox.world.tasks import Order
 
 TIERS = ("720P", "1080P")
 
 
-class Bodies:
+class FreepikBody(GatewayBody):
     """Turns a submit body into an ``Order``; raises ``Refusal`` (400) naming the first field that is wrong."""
-
-    def __init__(self, uploads: UploadStore, body: dict[str, Any], *, strict: bool) -> None:
-        self._uploads = uploads
-        self._raw = body
-        self._strict = strict
-        self._top = Reader(body)
 
     def order(self, mode: str, model: str) -> Order:
         """Return the order, read by the rules of its path's page."""
@@ -52,7 +43,7 @@ class Bodies:
         self._top.url("audio_url", web_url)
         ratio = self._top.choice("aspect_ratio", RATIOS, default="16:9")
         seconds = self._top.integer("duration", 2, 15, default=5) or 5
-        return self._made("text_to_video", model, prompt, ratio, seconds)
+        return self._made("text_to_video", model, prompt, self._tier(), ratio, seconds)
 
     def _i2v(self, model: str) -> Order:
         prompt = self._common(prompt_required=False)
@@ -65,7 +56,9 @@ class Bodies:
         if clip and audio:
             raise self._top.wrong("audio_url", "does not go with video_url")
         seconds = self._top.integer("duration", 2, 15, default=5) or 5
-        return self._made("image_to_video", model, prompt, None, seconds, like=self._uploads.size(start or clip))
+        return self._made(
+            "image_to_video", model, prompt, self._tier(), None, seconds, like=self._uploads.size(start or clip)
+        )
 
     def _r2v(self, model: str) -> Order:
         prompt = self._common(prompt_required=True)
@@ -77,7 +70,7 @@ class Bodies:
         read = min(5.0, sum(self._uploads.seconds(url) for url in videos))
         shape = None if frame else ratio
         like = self._uploads.size(frame)
-        return self._made("reference_to_video", model, prompt, shape, seconds, like=like, read=read)
+        return self._made("reference_to_video", model, prompt, self._tier(), shape, seconds, like=like, read=read)
 
     def _edit(self, model: str) -> Order:
         prompt = self._common(prompt_required=False)
@@ -89,7 +82,7 @@ class Bodies:
         asked = self._top.integer("duration", 2, 10, default=0, also=(0,)) or 0
         seconds = float(asked) or min(self._uploads.seconds(source), 10.0)
         like = self._uploads.size(source)
-        return self._made("video_edit", model, prompt, ratio, seconds, like=like, read=seconds)
+        return self._made("video_edit", model, prompt, self._tier(), ratio, seconds, like=like, read=seconds)
 
     def _other(self, mode: str, model: str) -> Order:
         """Read an older model's body for what it cannot do without; its path may name the tier."""
@@ -97,7 +90,7 @@ class Bodies:
         seconds = self._top.integer("duration", 1, 15, default=5) or 5
         self._top.allow(*self._raw)
         tier = next((tier for tier in ("480P", *TIERS) if model.endswith(tier.lower())), None)
-        return self._made(mode, model, prompt, None, seconds, tier=tier)
+        return self._made(mode, model, prompt, tier or self._tier(), None, seconds)
 
     def _references(self, name: str) -> list[str]:
         urls = []
@@ -106,31 +99,3 @@ class Bodies:
             item.url("reference_voice", web_url)
             item.rest(strict=True)
         return urls
-
-    def _made(
-        self,
-        mode: str,
-        model: str,
-        prompt: str,
-        ratio: str | None,
-        seconds: float,
-        *,
-        like: tuple[int, int] | None = None,
-        read: float = 0.0,
-        tier: str | None = None,
-    ) -> Order:
-        tier = tier or self._tier()
-        size = size_of(tier, ratio, like)
-        return Order(
-            mode=mode,
-            model=model,
-            prompt=prompt,
-            tier=tier,
-            size=size,
-            seconds=float(seconds),
-            input_seconds=read,
-            ratio=ratio or ratio_of(size),
-            webhook_url=self._raw.get("webhook_url"),
-            body=shortened(self._raw),
-            unknown_fields=common_rest([self._top], strict=self._strict),
-        )

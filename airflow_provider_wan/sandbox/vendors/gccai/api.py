@@ -22,7 +22,7 @@ from airflow_provider_wan.sandbox.front.gateway import ApiCall, Gateway, VendorA
 from airflow_provider_wan.sandbox.front.result_host import ResultHost
 from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.vendors.gccai import catalogue
-from airflow_provider_wan.sandbox.vendors.gccai.bodies import Bodies
+from airflow_provider_wan.sandbox.vendors.gccai.bodies import GccaiBody
 from airflow_provider_wan.sandbox.world.tasks import Status, Task, TaskFailure
 
 VERSION = "2026-07-27"
@@ -122,7 +122,7 @@ class GccaiApi(VendorApi):
             if known[1] != digest:
                 raise Refusal(409, None, "Idempotency-Key was used with a different body", field="Idempotency-Key")
             return self._submitted(call, known[0], {"Idempotency-Replayed": "true"})
-        order = Bodies(self._uploads, call.json(), strict=self.settings.strict_fields).order()
+        order = GccaiBody(self._uploads, call.json(), strict=self.settings.strict_fields).order()
         task_id = "task_" + "".join(secrets.choice(_LETTERS) for _ in range(26))
         self.submitted(call, order, task_id)
         if key:

@@ -5,23 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_wan.sandbox.front.answers import Refusal
-from airflow_provider_wan.sandbox.front.bodies import RATIOS, SEED_MAX, Reader, common_rest, web_or_image, web_url
+from airflow_provider_wan.sandbox.front.bodies import RATIOS, SEED_MAX, web_or_image, web_url
 from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.vendors import wan_rules
-from airflow_provider_wan.sandbox.video.picture import ratio_of, size_of
-from airflow_provider_wan.sandbox.world.tasks import Order, TaskFailure, shortened
+from airflow_provider_wan.sandbox.vendors.gateway_body import GatewayBody
+from airflow_provider_wan.sandbox.world.tasks import Order, TaskFailure
 
 TIERS = ("720P", "1080P")
 
 
-class Bodies:
+class GccaiBody(GatewayBody):
     """Turns a submit body into an ``Order``; raises ``Refusal`` (400) naming the first field that is wrong."""
 
     def __init__(self, uploads: UploadStore, body: dict[str, Any], *, strict: bool) -> None:
-        self._uploads = uploads
-        self._raw = body
-        self._strict = strict
-        self._top = Reader(body, code="invalid_parameter")
+        super().__init__(uploads, body, strict=strict, code="invalid_parameter")
 
     def order(self) -> Order:
         """Return the order, read by the rules of its model's page."""
@@ -143,31 +140,3 @@ class Bodies:
             item.rest(strict=True)
             found.append((role, url))
         return found
-
-    def _made(
-        self,
-        mode: str,
-        model: str,
-        prompt: str,
-        tier: str,
-        ratio: str | None,
-        seconds: float,
-        *,
-        like: tuple[int, int] | None = None,
-        read: float = 0.0,
-        failure: TaskFailure | None = None,
-    ) -> Order:
-        size = size_of(tier, ratio, like)
-        return Order(
-            mode=mode,
-            model=model,
-            prompt=prompt,
-            tier=tier,
-            size=size,
-            seconds=float(seconds),
-            input_seconds=read,
-            ratio=ratio if ratio not in (None, "adaptive") else ratio_of(size),
-            failure=failure,
-            body=shortened(self._raw),
-            unknown_fields=common_rest([self._top], strict=self._strict),
-        )

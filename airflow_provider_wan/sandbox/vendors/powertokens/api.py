@@ -11,7 +11,7 @@ from typing import Any, Literal
 from starlette.requests import Request
 
 from airflow_provider_wan.sandbox.front.answers import Refusal, Reply
-from airflow_provider_wan.sandbox.vendors.powertokens.bodies import Bodies
+from airflow_provider_wan.sandbox.vendors.powertokens.bodies import PowerTokensBody
 from airflow_provider_wan.sandbox.vendors.videos_api import VideosApi, bearer_or
 from airflow_provider_wan.sandbox.world.tasks import Order, Status, Task
 
@@ -72,7 +72,7 @@ class PowerTokensApi(VideosApi):
 
     def order(self, body: dict[str, Any]) -> Order:
         """Return the order of a create body."""
-        return Bodies(self.uploads, body, strict=self.settings.strict_fields).order()
+        return PowerTokensBody(self.uploads, body, strict=self.settings.strict_fields).order()
 
     @property
     def content_by(self) -> Literal["redirect", "stream"]:

@@ -6,25 +6,23 @@ import re
 from typing import Any
 
 from airflow_provider_wan.sandbox.front.answers import Refusal
-from airflow_provider_wan.sandbox.front.bodies import RATIOS, SEED_MAX, Reader, common_rest, web_or_image, web_url
+from airflow_provider_wan.sandbox.front.bodies import RATIOS, SEED_MAX, web_or_image, web_url
 from airflow_provider_wan.sandbox.front.uploads import UploadStore
 from airflow_provider_wan.sandbox.vendors import wan_rules
+from airflow_provider_wan.sandbox.vendors.gateway_body import GatewayBody
 from airflow_provider_wan.sandbox.vendors.wan_rules import Media
-from airflow_provider_wan.sandbox.video.picture import ratio_of, size_of, tier_of
-from airflow_provider_wan.sandbox.world.tasks import Order, shortened
+from airflow_provider_wan.sandbox.video.picture import tier_of
+from airflow_provider_wan.sandbox.world.tasks import Order
 
 TIERS = ("720P", "1080P")
 _PIXELS = re.compile(r"(\d{3,4})[x*](\d{3,4})")
 
 
-class Bodies:
+class PowerTokensBody(GatewayBody):
     """Turns a submit body into an ``Order``; raises ``Refusal`` (400) naming the first field that is wrong."""
 
     def __init__(self, uploads: UploadStore, body: dict[str, Any], *, strict: bool) -> None:
-        self._uploads = uploads
-        self._raw = body
-        self._strict = strict
-        self._top = Reader(body, code="invalid_request")
+        super().__init__(uploads, body, strict=strict, code="invalid_request")
 
     def order(self) -> Order:
         """Return the order, read by the rules of its model's page."""
@@ -157,29 +155,3 @@ class Bodies:
         # The file part of the OpenAI SDKs is the frame that the video begins with.
         frame = self._top.url("input_reference", image) if "first_frame" in types else None
         return [*media, Media("first_frame", frame)] if frame else media
-
-    def _made(
-        self,
-        mode: str,
-        model: str,
-        prompt: str,
-        tier: str,
-        ratio: str | None,
-        seconds: float,
-        *,
-        like: tuple[int, int] | None = None,
-        read: float = 0.0,
-    ) -> Order:
-        size = size_of(tier, ratio, like)
-        return Order(
-            mode=mode,
-            model=model,
-            prompt=prompt,
-            tier=tier,
-            size=size,
-            seconds=float(seconds),
-            input_seconds=read,
-            ratio=ratio if ratio not in (None, "adaptive") else ratio_of(size),
-            body=shortened(self._raw),
-            unknown_fields=common_rest([self._top], strict=self._strict),
-        )
