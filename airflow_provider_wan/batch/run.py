@@ -43,6 +43,7 @@ from airflow_provider_wan.worker.failing import fail
 from airflow_provider_wan.worker.inputs import beside_dag
 from airflow_provider_wan.worker.killing import KILL_SECONDS, why_left_alone
 from airflow_provider_wan.worker.ledgers import NO_TASK_STATE, is_iterated, parts_of, store_for, survives_clear
+from airflow_provider_wan.worker.places import own_place, own_places
 from airflow_provider_wan.worker.settings import TIMES, TaskOperator, ends_at, series_of
 
 if TYPE_CHECKING:
@@ -70,8 +71,12 @@ def begun(settings: Callable[[], Mapping[str, Any]], operator: TaskOperator, con
     """Return a run whose settings are an operator's rendered parameters; wrong ones make Airflow's retries useless."""
     try:
         values = settings()
-        table = beside_dag(operator, values["requests"])
-        return BatchRun(BatchSettings(**{**values, "requests": table}), operator, context)
+        own = {
+            "requests": beside_dag(operator, values["requests"]),
+            "store_to": own_places(values["store_to"], operator, context),
+            "manifest_path": own_place(values["manifest_path"], operator, context, "manifest_path"),
+        }
+        return BatchRun(BatchSettings(**{**values, **own}), operator, context)
     except WanError as error:
         fail(error)
 

@@ -121,8 +121,10 @@ class WanVideoBatchOperator(BaseOperator):
         self.defaults = defaults
         self.max_in_flight = max_in_flight
         self.store_to = store_to
+        self.store_to_written = store_to
         self.ledger_path = ledger_path
         self.manifest_path = manifest_path
+        self.manifest_path_written = manifest_path
         self.on_item_failure = on_item_failure
         self.on_invalid_row = on_invalid_row
         self.fail_if = fail_if

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.operators.batch import WanVideoBatchOperator
 from airflow_provider_wan.operators.wan import WanTextToVideoOperator
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.transfers.wan_to_object_storage import WanVideoToObjectStorageOperator
@@ -135,6 +137,61 @@ def test_mapped_instances_with_one_place_do_not_overwrite_each_other(
 def test_a_place_that_is_mapped_over_stays_as_it_is(sandbox: Sandbox, tmp_path: Path) -> None:
     rows = [{"prompt": "A boat", "store_to": f"file://{tmp_path}/boat.mp4"}]
     assert mapped(sandbox, 0, WanTextToVideoOperator, MAKING, rows).run()["uri"] == f"file://{tmp_path}/boat.mp4"
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [("clip.mp4", ["clip_0.mp4", "clip_1.mp4"]), ("", ["boat.mp4", "kite.mp4"])],
+    ids=["one literal place", "an argument of the group"],
+)
+def test_an_instance_of_a_mapped_task_group_has_a_place_of_its_own(
+    sandbox: Sandbox, tmp_path: Path, written: str, names: list[str]
+) -> None:
+    """The task itself is not mapped there: only the index tells its instances apart."""
+    from airflow.sdk import DAG, task_group
+
+    films = ["boat", "kite"]
+    places = [f"file://{tmp_path}/{film}.mp4" for film in films]
+    with DAG("films", schedule=None) as dag:
+
+        @task_group
+        def film(prompt: str, place: str) -> None:
+            store_to = f"file://{tmp_path}/{written}" if written else place
+            WanTextToVideoOperator(**MAKING, prompt=prompt, store_to=store_to)
+
+        film.expand(prompt=films, place=places)
+    task = dag.get_task("film.make")
+    assert task.is_mapped is False
+    for index in range(2):
+        operator = copy.copy(task)
+        # What rendering makes of the group's arguments.
+        operator.prompt = films[index]
+        operator.store_to = operator.store_to if written else places[index]
+        instance = Instance(task_id="film.make", map_index=index)
+        run = Driven(lambda operator=operator: operator, instance=instance, context={"map_index": index})
+        run.run()
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        ("clips/", ["clips/0/1.mp4", "clips/1/1.mp4"]),
+        ("clips", ["clips/0/1.mp4", "clips/1/1.mp4"]),
+        ("{id}.mp4", ["1_0.mp4", "1_1.mp4"]),
+        ("{{{{ map_index }}}}/{{id}}.mp4", ["0/1.mp4", "1/1.mp4"]),
+    ],
+)
+def test_mapped_batches_with_one_place_do_not_overwrite_each_other(
+    sandbox: Sandbox, tmp_path: Path, written: str, names: list[str]
+) -> None:
+    place = f"file://{tmp_path}/{written}" if "map_index" not in written else f"file://{tmp_path}/{written.format()}"
+    given = {"task_id": "make", "store_to": place, "manifest_path": f"file://{tmp_path}/lines.jsonl"}
+    rows = [{"requests": [{"prompt": name, "resolution": "720P", "duration": 2}]} for name in ("A boat", "A kite")]
+    for index in range(2):
+        mapped(sandbox, index, WanVideoBatchOperator, given, rows).run()
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
+    assert found == [*names, "lines_0.jsonl", "lines_1.jsonl"]
 
 
 def test_mapped_transfers_with_one_place_do_not_overwrite_each_other(sandbox: Sandbox, tmp_path: Path) -> None:
