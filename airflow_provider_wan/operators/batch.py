@@ -46,8 +46,9 @@ class WanVideoBatchOperator(BaseOperator):
     """Make any number of videos, of any modes, in one Airflow task that holds a worker only to submit and to store.
 
     :param requests: a list of request dicts, or the URI of a ``.jsonl``, ``.csv``, ``.tsv``, ``.json`` or ``.parquet``
-        file, in whose folder relative paths of media are looked for. A row holds the fields of its mode's operator, ``mode`` (text to video when not given), and may hold ``id``, ``store_to``,
-        ``takes`` (how many videos of it) and ``seeds`` (one for each).
+        file, in whose folder relative paths of media are looked for. A row holds the fields of its mode's operator,
+        ``mode`` (text to video when not given), and may hold ``id``, ``store_to``, ``takes`` (how many videos of it)
+        and ``seeds`` (one for each).
     :param defaults: request fields for rows that do not have their own, such as ``{"resolution": "720P"}``.
     :param max_in_flight: most tasks submitted and not finished at a time.
     :param store_to: folder (object-storage URI) for the videos, or a pattern with ``{id}``, ``{index}``,
