@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wan.batch.items import Item
 from airflow_provider_wan.batch.ledger import BatchLedger
@@ -23,6 +23,9 @@ from airflow_provider_wan.hooks.costs import AccountCosts
 from airflow_provider_wan.telemetry import metrics
 from airflow_provider_wan.worker.settings import deadline_of
 
+if TYPE_CHECKING:
+    from airflow_provider_wan.batch.accounts import BatchAccounts
+
 NOT_SEEN = (EndingStatus.TIMEOUT, EndingStatus.ERROR)
 """Endings of a wait, not of its task."""
 
@@ -36,7 +39,7 @@ class Batch:
         items: list[Item],
         ledger: BatchLedger,
         log: Any = None,
-        costs: AccountCosts | None = None,
+        costs: Callable[[Item, ItemRecord], AccountCosts] | None = None,
     ) -> None:
         self.settings = settings
         self.items = {item.key: item for item in items}
@@ -54,6 +57,8 @@ class Batch:
         self.ends_at: datetime | None = None
         """When the ``execution_timeout`` is over, if there is one; see :func:`~worker.settings.ends_at`."""
         self.costs = costs
+        """What an item costs at the account that it is of."""
+        self.accounts: BatchAccounts | None = None
 
     def entry(self, item: Item) -> ItemRecord:
         """Return what is known of an item."""
@@ -142,7 +147,8 @@ class Batch:
             self.ledger.put(item.key, entry.left_behind(entry.tries + 1))
         else:
             self.give_up(item, error)
-            if isinstance(error, WanBillingError | WanAuthError) and self.ledger.head.stop is None:
+            is_one = self.accounts is None or not self.accounts.is_choice
+            if is_one and isinstance(error, WanBillingError | WanAuthError) and self.ledger.head.stop is None:
                 self.stop(Stop(message=str(error)))
 
     def _most_tries(self, entry: ItemRecord, ending: Ending) -> int:

@@ -6,7 +6,8 @@ from typing import Any
 
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.items import Item
-from airflow_provider_wan.client.costs import Part, check_max_cost, sum_costs, sum_line
+from airflow_provider_wan.batch.records import ItemRecord
+from airflow_provider_wan.client.costs import CostEstimate, NoPrice, Part, check_max_cost, sum_costs, sum_line
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
 
 
@@ -15,13 +16,28 @@ def check_cost(batch: Batch) -> None:
 
     :raises WanCostError: with the sum and its parts; nothing was submitted.
     """
-    costs = batch.costs
-    if costs is None:
+    if batch.costs is None:
         return
-    parts = [Part(f"row {item.id}", costs.estimate(item.request)) for item, entry in batch if entry.is_open]
+    parts = [Part(f"row {item.id}", _estimate(batch, item, entry)) for item, entry in batch if entry.is_open]
     if parts:
         batch.log.info("Estimated cost of the %d videos that are to be paid: %s", len(parts), sum_line(parts))
     check_max_cost(parts, batch.settings.max_cost, batch.settings.on_unknown_price)
+
+
+def _estimate(batch: Batch, item: Item, entry: ItemRecord) -> CostEstimate | NoPrice:
+    """Return what an item will cost; where there are several accounts, at the dearest that may be given it."""
+    if batch.costs is not None and (batch.accounts is None or not batch.accounts.is_choice):
+        return batch.costs(item, entry).estimate(item.request)
+    found = list(batch.accounts.estimates(item)) if batch.accounts else []
+    known = [one for one in found if isinstance(one, CostEstimate)]
+    missing = [one for one in found if isinstance(one, NoPrice)]
+    if missing and (not known or batch.settings.on_unknown_price == "allow"):
+        return missing[0] if not known else max(known, key=lambda one: one.amount)
+    if not known:
+        return NoPrice("no account can take it")
+    if len({one.currency for one in known}) > 1 and batch.settings.max_cost is not None:
+        return NoPrice("the accounts' prices are in several currencies, and nothing is converted")
+    return max(known, key=lambda one: one.amount)
 
 
 def cost_of_ending(batch: Batch, item: Item, ending: Ending) -> dict[str, Any] | None:
@@ -29,8 +45,8 @@ def cost_of_ending(batch: Batch, item: Item, ending: Ending) -> dict[str, Any] |
     if batch.costs is None:
         return None
     if ending.status in (EndingStatus.TIMEOUT, EndingStatus.ERROR):
-        return batch.costs.expected_cost(item.request)
-    return batch.costs.cost_of(ending.task, item.request)
+        return batch.costs(item, batch.entry(item)).expected_cost(item.request)
+    return batch.costs(item, batch.entry(item)).cost_of(ending.task, item.request)
 
 
 def costs_of(batch: Batch) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from airflow_provider_wan.client.vendors.base import Vendor
 
 MOST_REPORTED = 50
 MOST_TAKES = 1000
-ITEM_FIELDS = ("id", "mode", "store_to", "takes", "seeds")
+ITEM_FIELDS = ("id", "mode", "store_to", "takes", "seeds", "wan_conn_id")
 """What a row may hold beside its request."""
 
 ALL_FIELDS = frozenset(name for kind in REQUEST_TYPES.values() for name in kind.model_fields)
@@ -32,6 +32,7 @@ class Item:
     :param model: the model it goes to, at the vendor.
     :param fingerprint: of the request and the account.
     :param take: which of the row's ``takes`` it is, from 1.
+    :param wan_conn_ids: the connections that the row names for itself.
     """
 
     key: str
@@ -43,11 +44,15 @@ class Item:
     fingerprint: str = ""
     take: int = 1
     takes: int = 1
+    wan_conn_ids: tuple[str, ...] = ()
 
     @property
     def profile(self) -> str:
         """What tasks of the same kind share, to learn how long they take."""
         return f"{self.model}/{self.request.resolution}/{self.request.duration}"
+
+
+VendorsOf = Callable[[tuple[str, ...]], list[Vendor]]
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ def build_items(
     is_skipping: bool = False,
     skipped: Mapping[int, str] | None = None,
     media: RowMedia | None = None,
+    vendors: VendorsOf | None = None,
 ) -> Built:
     """Build and check all items.
 
@@ -81,6 +87,7 @@ def build_items(
     :param is_skipping: leave rows out that break a rule, unless all do.
     :param skipped: rows that were left out before.
     :param media: of the rows, where they are files; without it they are not looked at.
+    :param vendors: returns the vendors of the connections that a row may go to, where there are several accounts.
     :raises WanRequestError: listing the violations of all rows.
     """
     items: list[Item] = []
@@ -108,7 +115,9 @@ def build_items(
                 raise requests
             # Rows that an attempt has kept were checked when it began.
             to_check = requests[:1] if is_checking or skipped is None else []
-            found = [warning for request in to_check for warning in media.checked(request) if is_checking]
+            names = _conn_ids(row)
+            own_vendors = vendors(names) if vendors else [vendor]
+            found = [warning for request in to_check for warning in media.checked(request, names) if is_checking]
             requests = [media.identified(request) for request in requests]
             own = unknown.keys() - in_all & row.keys()
             if own and is_skipping:
@@ -121,7 +130,9 @@ def build_items(
             continue
         warnings += [f"row {name}: {warning}" for warning in found]
         for take, request in enumerate(requests, 1):
-            fingerprint = request.fingerprint(*account)
+            # One that a row names alone tells it from a row like it; among several, any may be chosen.
+            alone = names if len(names) == 1 else ()
+            fingerprint = request.fingerprint(*account, *alone)
             seen[fingerprint] += 1
             items.append(
                 Item(
@@ -129,11 +140,12 @@ def build_items(
                     id=name if len(requests) == 1 else f"{name}-{take}",
                     index=index,
                     request=request,
-                    model=vendor.model_of(request),
+                    model=own_vendors[0].model_of(request),
                     store_to=_place(row),
                     fingerprint=fingerprint,
                     take=take,
                     takes=len(requests),
+                    wan_conn_ids=names,
                 )
             )
     wrong += _same_ids(items)
@@ -150,9 +162,10 @@ class RowMedia(Protocol):
     def read(self, requests: Iterable[VideoRequest]) -> None:
         """Look at the media of all rows, several at a time."""
 
-    def checked(self, request: VideoRequest) -> Iterable[str]:
+    def checked(self, request: VideoRequest, names: tuple[str, ...]) -> Iterable[str]:
         """Check a request; return warnings.
 
+        :param names: the connections that its row names for itself.
         :raises WanRequestError: listing every violation.
         """
 
@@ -169,8 +182,8 @@ class _NotLookedAt:
     def read(self, requests: Iterable[VideoRequest]) -> None:
         pass
 
-    def checked(self, request: VideoRequest) -> Iterable[str]:
-        return self._vendor.check(with_stand_ins(request)).warnings
+    def checked(self, request: VideoRequest, names: tuple[str, ...]) -> Iterable[str]:
+        return self._vendor.check(with_stand_ins(request.for_vendor(self._vendor.name))).warnings
 
     def identified(self, request: VideoRequest) -> VideoRequest:
         return request
@@ -181,6 +194,21 @@ def _built(row: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[VideoReq
         return _requests(row, defaults)
     except WanRequestError as error:
         return error
+
+
+def _conn_ids(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the connections that a row names: one, a list, or text with commas."""
+    given = row.get("wan_conn_id")
+    if given is None or (isinstance(given, str) and not given.strip()):
+        return ()
+    if isinstance(given, str):
+        given = [part.strip(" '\"") for part in given.strip("[] ").replace(";", ",").split(",")]
+    names = given if isinstance(given, list | tuple) else ()
+    is_right = names and all(isinstance(name, str) and name.strip() for name in names)
+    if not is_right or len(set(names)) < len(names):
+        rule = "is the id of a connection, or a list of them, each named once"
+        raise WanRequestError(violations=[Violation("wan_conn_id", rule, shorten(row["wan_conn_id"]), hard=True)])
+    return tuple(name.strip() for name in names)
 
 
 def _unknown_fields(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

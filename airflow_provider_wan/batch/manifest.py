@@ -6,13 +6,14 @@ It is also what is left of the ledger where a clear has deleted that: what its l
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.items import Item
 from airflow_provider_wan.batch.records import MADE, ItemRecord
-from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.errors import WanError, WanRequestError
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, utc_now
 from airflow_provider_wan.client.vendors.base import Vendor
 from airflow_provider_wan.durable import Record
@@ -37,6 +38,7 @@ def line_of(item: Item, entry: ItemRecord, batch_name: str | None = None) -> dic
         "status": status_of(entry),
         "vendor": handle.vendor if handle else None,
         "task_id": handle.task_id if handle else None,
+        "wan_conn_id": record.wan_conn_id if record else None,
         "model": handle.model if handle else item.model,
         "video_url": entry.video_url,
         "url_expires_at": _iso(entry.url_expires_at),
@@ -67,7 +69,13 @@ def entry_of(line: dict[str, Any], item: Item, vendor: Vendor) -> ItemRecord | N
 
     :raises ValueError: or another of the usual errors, for a line that is not understood.
     """
-    record = Record(fingerprint=item.fingerprint, intent_at=utc_now(), idempotency_key="", adopted=True)
+    record = Record(
+        fingerprint=item.fingerprint,
+        intent_at=utc_now(),
+        idempotency_key="",
+        adopted=True,
+        wan_conn_id=line.get("wan_conn_id"),
+    )
     if not line.get("task_id"):
         # Only a list can be searched for what is not named: a repeat needs the key, which stands in no manifest.
         if not line.get("sought_since") or not vendor.list_tells_time or vendor.has_idempotency_key:
@@ -85,9 +93,10 @@ def entry_of(line: dict[str, Any], item: Item, vendor: Vendor) -> ItemRecord | N
     )
 
 
-def take_back(batch: Batch, vendor: Vendor) -> int:
+def take_back(batch: Batch, vendor_of: Callable[[str | None], Vendor]) -> int:
     """Take into an empty ledger what the manifest of the same task instance says; return of how many items.
 
+    :param vendor_of: returns the vendor of a connection; of the batch's own where a line names none.
     :raises WanError: when the manifest is there and cannot be read: what it says may have been paid.
     """
     from airflow.sdk import ObjectStoragePath
@@ -109,8 +118,8 @@ def take_back(batch: Batch, vendor: Vendor) -> int:
         try:
             line = json.loads(row) if row.strip() else {}
             item = batch.items.get(line.get("key", "")) if line.get("batch") == batch.name else None
-            entry = entry_of(line, item, vendor) if item else None
-        except (AttributeError, KeyError, TypeError, ValueError):
+            entry = entry_of(line, item, vendor_of(line.get("wan_conn_id"))) if item else None
+        except (AttributeError, KeyError, TypeError, ValueError, WanRequestError):
             continue
         if item and entry:
             batch.ledger.put(item.key, entry)

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
+from airflow_provider_wan.batch.accounts import BatchAccounts
 from airflow_provider_wan.batch.settings import BatchSettings
+from airflow_provider_wan.client.errors import Violation, WanRequestError
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.transport.client import WanClient
-from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.inputs.inputs import Inputs
 from airflow_provider_wan.worker.inputs import inputs_of
 
@@ -20,12 +21,12 @@ class BatchMedia:
     :param store: of the batch's ledger.
     """
 
-    def __init__(self, operator: Any, context: Any, settings: BatchSettings, store: Any, hook: WanHook) -> None:
+    def __init__(self, operator: Any, context: Any, settings: BatchSettings, store: Any, accounts: BatchAccounts) -> None:
         self._operator = operator
         self._context = context
         self._settings = settings
         self._store = store
-        self._hook = hook
+        self._accounts = accounts
         self.before: Mapping[str, str] = {}
         """Digests of media that this attempt has checked: they are not read again."""
         self.known: Mapping[str, str] = {}
@@ -36,12 +37,19 @@ class BatchMedia:
         if not self.before:
             self._inputs.read(requests)
 
-    def checked(self, request: VideoRequest) -> Iterable[str]:
-        """Check a request and its media; return warnings.
+    def checked(self, request: VideoRequest, names: tuple[str, ...]) -> Iterable[str]:
+        """Check a request and its media at the accounts that it may go to; one that takes it is enough.
 
+        :param names: the connections that its row names for itself.
         :raises WanRequestError: listing every violation.
         """
-        return self._inputs.checked(request, self._hook.account).warnings
+        wrong: dict[Violation, None] = {}
+        for account in self._accounts.accounts(names):
+            try:
+                return self._inputs.checked(request.for_vendor(account.vendor), account).warnings
+            except WanRequestError as error:
+                wrong |= dict.fromkeys(error.violations)
+        raise WanRequestError(violations=wrong)
 
     def identified(self, request: VideoRequest) -> VideoRequest:
         """Return the request, known by the contents of its media."""

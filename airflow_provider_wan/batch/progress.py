@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.costs import costs_of
 from airflow_provider_wan.batch.manifest import status_of, write_manifest
-from airflow_provider_wan.client.costs import money
+from airflow_provider_wan.client.costs import money, sum_costs
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.tasks import TaskStatus
 
@@ -47,10 +47,14 @@ class Progress:
         batch.ledger.flush()
         counts = Counter(status_of(entry) for _, entry in batch)
         costs = costs_of(batch)["costs"]
-        batch.ledger.show({"total": len(batch.items), **counts} | ({"costs": costs} if costs else {}))
+        accounts = accounts_of(batch)
+        more = ({"costs": costs} if costs else {}) | ({"accounts": accounts} if accounts else {})
+        batch.ledger.show({"total": len(batch.items), **counts} | more)
         shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         spent = "".join(f"; {money(cost['amount'])} {cost['currency']} so far" for cost in costs)
         batch.log.info("%s: %s%s", videos(len(batch.items)), shown, spent)
+        for name, figures in accounts.items():
+            batch.log.info("%s: %s", name, ", ".join(f"{count} {what}" for what, count in figures.items() if count))
         self._show(batch)
         try:
             if batch.settings.manifest_path:
@@ -58,6 +62,34 @@ class Progress:
         finally:
             now = time.monotonic()
             self._next_at = now + max(batch.settings.times.progress, (now - began) / SHARE)
+
+
+def accounts_of(batch: Batch) -> dict[str, dict[str, int]]:
+    """Return how many items are in which state at each of several accounts; nothing where there is one."""
+    accounts = batch.accounts
+    if accounts is None or not accounts.is_choice:
+        return {}
+    found: dict[str, Counter[str]] = {name: Counter() for name in accounts.names}
+    for _, entry in batch:
+        if entry.record is not None:
+            name = accounts.of_record(entry.record)
+            found.setdefault(name, Counter())["in_doubt" if entry.is_in_doubt else status_of(entry)] += 1
+    return {name: dict(counts) for name, counts in found.items()}
+
+
+def _costs_by_account(batch: Batch) -> dict[str, list[dict[str, Any]]]:
+    accounts = batch.accounts
+    if accounts is None:
+        return {}
+    entries = [(accounts.of_record(entry.record), entry.cost) for _, entry in batch if entry.record]
+    return {name: sum_costs(cost for of, cost in entries if of == name) for name in accounts.names}
+
+
+def _figures(batch: Batch) -> dict[str, Any]:
+    """Return the figures of each account, where there are several."""
+    counts, costs = accounts_of(batch), _costs_by_account(batch)
+    found = {name: {"counts": states, "costs": costs.get(name, [])} for name, states in counts.items()}
+    return {"accounts": found} if found else {}
 
 
 def videos(count: int) -> str:
@@ -104,6 +136,7 @@ def summary_of(batch: Batch) -> dict[str, Any]:
         "counts": counts,
         "manifest": batch.settings.manifest_path,
         **costs_of(batch),
+        **_figures(batch),
         **({"skipped": len(batch.skipped)} if batch.skipped else {}),
         "items": entries,
     }

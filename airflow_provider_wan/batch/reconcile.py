@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from airflow_provider_wan.batch.accounts import BatchAccounts
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.costs import check_cost
 from airflow_provider_wan.batch.items import Item, digest_of, refuse_all
 from airflow_provider_wan.batch.records import ItemRecord, Stop
 from airflow_provider_wan.batch.targets import follow
+from airflow_provider_wan.client.errors import WanRequestError
 from airflow_provider_wan.client.polling.cancelling import abandon
 from airflow_provider_wan.client.tasks import TaskStatus, utc_now
-from airflow_provider_wan.hooks.wan import WanHook
 
 
 def is_changed(batch: Batch) -> bool:
@@ -19,7 +20,7 @@ def is_changed(batch: Batch) -> bool:
     return batch.ledger.head.rows != digest_of(batch.items.values())
 
 
-def open_batch(batch: Batch, hook: WanHook, series: str, *, is_new_attempt: bool = True) -> None:
+def open_batch(batch: Batch, accounts: BatchAccounts, series: str, *, is_new_attempt: bool = True) -> None:
     """Bring the ledger up to the rows: leave behind what is not wanted any more, adopt the rest.
 
     :param series: identifies a series of automatic retries; a clear begins a new one, and is a person's wish.
@@ -31,15 +32,16 @@ def open_batch(batch: Batch, hook: WanHook, series: str, *, is_new_attempt: bool
     is_new_series = head.series != series
     if batch.settings.regenerate and is_new_series and head.series is not None:
         batch.log.info("regenerate is set: what is recorded is left behind, all items are paid anew")
-        _leave_all(batch, hook)
+        _leave_all(batch, accounts)
     for key, entry in batch.ledger:
         if key not in batch.items:
-            _abandon(batch, hook, key, entry)
+            _abandon(batch, accounts, key, entry)
     follow(batch.items.values(), batch.ledger, batch.targets)
     if is_new_attempt:
         for item, entry in batch:
             _reopen(batch, item, entry, is_new_series=is_new_series)
         head.began_at, head.stop, head.pauses, head.unstored = utc_now(), None, {}, 0
+        accounts.begin_anew()
         failed = batch.first_failed()
         if failed and batch.settings.on_item_failure == "fail":
             head.stop = Stop(message=f"row {failed[0].id} had failed, and on_item_failure is 'fail'")
@@ -79,15 +81,15 @@ def _reopen(batch: Batch, item: Item, entry: ItemRecord, *, is_new_series: bool)
         batch.ledger.put(item.key, entry.left_behind())
 
 
-def _leave_all(batch: Batch, hook: WanHook) -> None:
+def _leave_all(batch: Batch, accounts: BatchAccounts) -> None:
     for key, entry in batch.ledger:
         if entry.is_in_flight:
-            _cancel(batch, hook, entry)
+            _cancel(batch, accounts, entry)
         batch.ledger.put(key, entry.left_behind())
     batch.ledger.flush()
 
 
-def _abandon(batch: Batch, hook: WanHook, key: str, entry: ItemRecord) -> None:
+def _abandon(batch: Batch, accounts: BatchAccounts, key: str, entry: ItemRecord) -> None:
     """Cancel, where possible, the task of a row that is not wanted any more.
 
     One that runs on stays recorded: if the row comes back, it is adopted.
@@ -95,17 +97,22 @@ def _abandon(batch: Batch, hook: WanHook, key: str, entry: ItemRecord) -> None:
     record = entry.record
     if not entry.is_in_flight or record is None or record.abandoned:
         return
-    if _cancel(batch, hook, entry):
+    if _cancel(batch, accounts, entry):
         batch.ledger.put(key, entry.left_behind())
     else:
         batch.ledger.put(key, entry.model_copy(update={"record": record.model_copy(update={"abandoned": True})}))
 
 
-def _cancel(batch: Batch, hook: WanHook, entry: ItemRecord) -> bool:
+def _cancel(batch: Batch, accounts: BatchAccounts, entry: ItemRecord) -> bool:
     handle = entry.record.handle if entry.record else None
     if handle is None:
         return False
-    outcome = abandon(hook.get_conn(), handle)
+    try:
+        client = accounts.client(accounts.of_record(entry.record))
+    except WanRequestError as error:
+        batch.log.warning("Task %s is not wanted any more and cannot be cancelled: %s", handle.task_id, error)
+        return False
+    outcome = abandon(client, handle)
     batch.log.info("Task %s is not wanted any more. %s", handle.task_id, outcome.message)
     return outcome.is_cancelled is True
 

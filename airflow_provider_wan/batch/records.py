@@ -136,6 +136,19 @@ class Stop(BaseModel):
     retryable: bool = False
 
 
+class AccountRecord(BaseModel):
+    """What a batch knows of one of several accounts.
+
+    :param state: what it answered last in place of a task, as ``AccountState.to_dict`` gives it.
+    :param died: whether that is its key or its money, so that nothing is sent to it until the state's time is over.
+    :param window: how many tasks it may have under way, where it has said so by a refusal.
+    """
+
+    state: dict[str, Any] | None = None
+    died: bool = False
+    window: float | None = None
+
+
 class BatchRecord(BaseModel):
     """What is known of the batch itself.
 
@@ -146,6 +159,7 @@ class BatchRecord(BaseModel):
     :param pauses: by model, ``*`` for all.
     :param kept_rows: values of the store that hold the rows of this attempt, see ``snapshot``.
     :param account: what told accounts apart when the items got their keys.
+    :param accounts: by connection, where there are several.
     :param unstored: videos in a row that were given up because they could not be stored.
     """
 
@@ -158,4 +172,5 @@ class BatchRecord(BaseModel):
     kept_rows: int = 0
     kept_digest: str | None = None
     account: list[str | None] | None = None
+    accounts: dict[str, AccountRecord] = {}
     unstored: int = 0

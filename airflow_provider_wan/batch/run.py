@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_provider_wan.batch.accounts import SEVERAL, BatchAccounts
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.costs import cost_of_ending
 from airflow_provider_wan.batch.item_ledger import read_objects
@@ -26,7 +29,8 @@ from airflow_provider_wan.batch.snapshot import Snapshot, keep_rows, kept_rows, 
 from airflow_provider_wan.batch.storing import Storing
 from airflow_provider_wan.batch.submitting import Submitting
 from airflow_provider_wan.client.errors import WanError
-from airflow_provider_wan.client.polling.cancelling import cancel_all, cancel_all_within, overdue
+from airflow_provider_wan.client.polling.cancelling import by_connection, cancel_all, cancel_all_within, overdue
+from airflow_provider_wan.client.polling.watch import EndingStatus
 from airflow_provider_wan.client.polling.window import (
     SearchItem,
     WindowItem,
@@ -34,7 +38,7 @@ from airflow_provider_wan.client.polling.window import (
     linger_for,
     searches_to_dict,
 )
-from airflow_provider_wan.client.tasks import utc_now
+from airflow_provider_wan.client.tasks import TaskHandle, utc_now
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideosLink
 from airflow_provider_wan.triggers.owner import owner_of
@@ -89,9 +93,9 @@ class BatchRun:
         self._operator = operator
         self._context = context
         self._log = operator.log
-        self._hook = WanHook(settings.wan_conn_id)
         self._store = store_for(context, settings.ledger_path) if settings.durable else None
         self._ledger = BatchLedger(self._store)
+        self._accounts = BatchAccounts(settings, self._ledger.head)
         self._batch: Batch | None = None
 
     # -- steps ----------------------------------------------------------------------------------------
@@ -106,12 +110,12 @@ class BatchRun:
             if self._ledger.is_new and not self._settings.regenerate:
                 self._take_back(batch)
             self._prove(batch)
-            open_batch(batch, self._hook, series_of(self._context))
+            open_batch(batch, self._accounts, series_of(self._context))
             return self._rounds(batch)
         except WanError as error:
             fail(error)
         finally:
-            self._hook.close()
+            self._accounts.close()
 
     def resume(self, event: dict[str, Any]) -> Any:
         """Take the trigger's event and go on."""
@@ -122,14 +126,16 @@ class BatchRun:
         except WanError as error:
             fail(error)
         finally:
-            self._hook.close()
+            self._accounts.close()
 
     def _load(self, carried: dict[str, Any] | None) -> None:
         self._ledger.load(carried)
+        self._accounts = BatchAccounts(self._settings, self._ledger.head)
         read_objects(self._ledger)
 
     def _take_back(self, batch: Batch) -> None:
-        count = take_back(batch, self._hook.vendor)
+        accounts = self._accounts
+        count = take_back(batch, lambda name: accounts.vendor(name or accounts.default))
         if count:
             self._log.warning(
                 "The ledger of this batch is empty, as after a clear that deleted it; %d of its items are known from "
@@ -159,8 +165,8 @@ class BatchRun:
             progress.report()
         while True:
             known = outcome or WindowOutcome()
-            storing = Storing(batch, self._hook.account)
-            submitting = Submitting(batch, self._hook, (storing.collect, progress.tick), known.clues, storing)
+            storing = Storing(batch, lambda handle: self._accounts.account(self._accounts.of_handle(handle)))
+            submitting = Submitting(batch, self._accounts, (storing.collect, progress.tick), known.clues, storing)
             self._take(batch, submitting, known)
             try:
                 storing.begin()
@@ -188,7 +194,20 @@ class BatchRun:
         for key, ending in known.items():
             item = batch.items[key]
             batch.take(item, ending, cost_of_ending(batch, item, ending))
-        submitting.end_pauses({batch.items[key].model for key in known})
+        accounts, ended = self._accounts, Counter[str]()
+        models: set[tuple[str, str]] = set()
+        for key, ending in known.items():
+            record = batch.entry(batch.items[key]).record
+            if record is None or record.handle is None:
+                continue
+            name = accounts.of_record(record)
+            models.add((name, record.handle.model if accounts.is_choice else batch.items[key].model))
+            ended[name] += ending.status is EndingStatus.SUCCESS
+        submitting.end_pauses(models)
+        if accounts.is_choice:
+            for name, count in ended.items():
+                accounts.ended(name, count)
+            self._ledger.keep_head()
         self._ledger.flush()
 
     # -- items ----------------------------------------------------------------------------------------
@@ -218,7 +237,7 @@ class BatchRun:
         if is_changed(batch):
             self._log.warning("The rows are not those that the batch was begun with: they are compared anew")
             batch = self._batch_of(rows, defaults, is_checking=True)
-            open_batch(batch, self._hook, series_of(self._context), is_new_attempt=False)
+            open_batch(batch, self._accounts, series_of(self._context), is_new_attempt=False)
         return batch
 
     def _batch_of(
@@ -229,20 +248,24 @@ class BatchRun:
         is_checking: bool,
         skipped: Mapping[int, str] | None = None,
     ) -> Batch:
-        settings = self._settings
+        settings, accounts = self._settings, self._accounts
         built = build_items(
             rows,
             defaults,
-            self._hook.vendor,
+            accounts.first_vendor(),
             self._account_names(),
             is_checking=is_checking,
             is_skipping=settings.on_invalid_row == "skip",
             skipped=skipped,
             media=self._media,
+            vendors=accounts.vendors,
         )
         for warning in built.warnings[:WARNINGS_SHOWN]:
             self._log.warning("%s", warning)
-        batch = Batch(settings, built.items, self._ledger, self._log, self._hook.costs)
+        accounts.add(built.items)
+        batch = Batch(settings, built.items, self._ledger, self._log, accounts.costs_of)
+        batch.accounts = accounts
+        accounts.learn_runtimes(entry for _, entry in batch)
         batch.skipped, batch.name = built.skipped, _name_of(self._context)
         batch.owner, batch.reach = owner_of(self._context["ti"]), self._media.reachable
         if built.skipped and is_checking:
@@ -252,12 +275,19 @@ class BatchRun:
 
     @cached_property
     def _media(self) -> BatchMedia:
-        return BatchMedia(self._operator, self._context, self._settings, self._store, self._hook)
+        return BatchMedia(self._operator, self._context, self._settings, self._store, self._accounts)
 
     def _account_names(self) -> tuple[str | None, ...]:
         """Return what tells accounts apart; where the address alone has changed, items keep their keys."""
-        account, head = self._hook.account, self._ledger.head
-        names = (account.vendor, account.base_url, account.workspace_id, self._settings.wan_conn_id)
+        head, given = self._ledger.head, self._accounts.listed
+        if head.account and (head.account[3] == SEVERAL or (self._accounts.is_choice and head.account[3] in given)):
+            # Made among several, or by one that is among them now: whatever the list is, nothing is paid again.
+            return tuple(head.account)
+        if self._accounts.is_choice:
+            head.account = [None, None, None, SEVERAL]
+            return tuple(head.account)
+        account = self._accounts.account(given[0])
+        names = (account.vendor, account.base_url, account.workspace_id, given[0])
         if head.account and [name for place, name in enumerate(head.account) if place != 1] == [names[0], *names[2:]]:
             return tuple(head.account)
         head.account = list(names)
@@ -274,7 +304,7 @@ class BatchRun:
         from airflow_provider_wan.triggers.wan import WanBatchTrigger
 
         trigger = WanBatchTrigger(
-            wan_conn_id=settings.wan_conn_id,
+            wan_conn_id=self._accounts.usable,
             window=[item.to_list() for item in wait.window],
             enough=wait.enough,
             poll_interval=settings.poll_interval,
@@ -292,7 +322,8 @@ class BatchRun:
         self._operator.defer(trigger=trigger, method_name="execute_round", timeout=settings.timeout + BACKSTOP)
 
     async def _wait_here(self, settings: BatchSettings, wait: _Wait) -> WindowOutcome:
-        outcome = await self._hook.await_some(
+        hook = WanHook(self._accounts.usable)
+        outcome = await hook.await_some(
             wait.window,
             settings.poll_interval,
             wait.enough,
@@ -302,7 +333,8 @@ class BatchRun:
             owner_of(self._context["ti"]),
         )
         if settings.cancel_on_timeout:
-            await cancel_all(self._hook.aget_conn, overdue(wait.window, outcome.endings))
+            for name, handles in by_connection(overdue(wait.window, outcome.endings), self._accounts.default).items():
+                await cancel_all(WanHook(name).aget_conn, handles)
         return outcome
 
     def on_kill(self) -> None:
@@ -315,13 +347,22 @@ class BatchRun:
             self._log.info("Nothing is cancelled, the next attempt adopts it: %s", left)
             return
         handles = [waited.handle for waited in batch.window()]
-        cancelled = cancel_all_within(KILL_SECONDS, self._hook.get_conn(), handles)
+        groups = by_connection(handles, self._accounts.default)
+        with ThreadPoolExecutor(len(groups) or 1, "wan-kill") as pool:
+            cancelled = sum(pool.map(self._cancel_within, groups.items()))
         self._log.info(
             "%d of %d tasks were cancelled while queued (not billed); the others may run on and be billed, and stay "
             "recorded",
             cancelled,
             len(handles),
         )
+
+    def _cancel_within(self, group: tuple[str, list[TaskHandle]]) -> int:
+        name, handles = group
+        try:
+            return cancel_all_within(KILL_SECONDS, self._accounts.client(name), handles)
+        except WanError:
+            return 0
 
     # -- the end --------------------------------------------------------------------------------------
 

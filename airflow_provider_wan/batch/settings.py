@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from airflow_provider_wan.client.costs.limit import MaxCost, UnknownPrice
+from airflow_provider_wan.client.routing import Prefer, Route
 from airflow_provider_wan.durable import Timing
 
 
@@ -56,7 +57,7 @@ class BatchSettings:
 
     requests: Any
     defaults: Mapping[str, Any] | None
-    wan_conn_id: str
+    wan_conn_id: str | tuple[str, ...]
     max_in_flight: int
     store_to: str | None
     ledger_path: str | None
@@ -78,4 +79,6 @@ class BatchSettings:
     max_cost: MaxCost | None = None
     on_unknown_price: UnknownPrice = "fail"
     media: Literal["auto", "presign", "upload", "inline"] = "auto"
+    route: Route = "failover"
+    prefer: Prefer = None
     times: BatchTimes = field(default_factory=times_in_force)

@@ -39,7 +39,8 @@ class ShownItems:
             self._former, self._is_read = self._written_before(), True
         limit = prompt_limit_of(len(batch.items))
         items = [item_shown(item, entry, limit) for item, entry in batch]
-        conn_id = batch.settings.wan_conn_id
+        given = batch.settings.wan_conn_id
+        conn_id = given if isinstance(given, str) else None
         xcoms = batch_xcoms(items, conn_id=conn_id, manifest=batch.settings.manifest_path, former=self._former)
         show_items(self._operator, self._context, xcoms)
         self._former = xcoms.get(BATCH_KEY, self._former)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from airflow_provider_wan.batch.records import GONE_CODE, ItemRecord, Stop
 from airflow_provider_wan.batch.targets import Holders
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanError
-from airflow_provider_wan.client.tasks import TaskStatus, VideoTask, utc_now
+from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
 
 THREADS = 4
 LONGEST_DOWNLOAD = 600.0
@@ -22,11 +23,14 @@ UNSTORED_IN_A_ROW = 2
 
 
 class Storing:
-    """Stores what is made; an item whose video cannot be stored stays succeeded, its task is never paid again."""
+    """Stores what is made; an item whose video cannot be stored stays succeeded, its task is never paid again.
 
-    def __init__(self, batch: Batch, account: Account) -> None:
+    :param account_of: returns the account that a task was made on.
+    """
+
+    def __init__(self, batch: Batch, account_of: Callable[[TaskHandle], Account]) -> None:
         self._batch = batch
-        self._account = account
+        self._account_of = account_of
         self._pool: ThreadPoolExecutor | None = None
         self._under_way: dict[Future[dict[str, Any] | WanError], Item] = {}
         self._holders = Holders(batch.ledger)
@@ -86,8 +90,9 @@ class Storing:
         )
         target = self._batch.targets.of(item, handle.task_id)
         try:
+            account = self._account_of(handle)
             return land_once(
-                task, target, self._account, entry.stored, max_seconds=LONGEST_DOWNLOAD, log=self._batch.log
+                task, target, account, entry.stored, max_seconds=LONGEST_DOWNLOAD, log=self._batch.log
             )
         except WanResultGone as error:
             error.code = GONE_CODE

@@ -1,15 +1,16 @@
-"""Fills the window: submits what there is room for, at the account's pace, and recovers lost answers.
+"""Fills the window: submits what there is room for, at the pace of each account, and recovers lost answers.
 
 An item whose answer was lost holds up nobody but its twins: the triggerer looks for its task, beside the waits.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from airflow_provider_wan.batch.accounts import BatchAccounts
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.item_ledger import ledger_of
 from airflow_provider_wan.batch.items import Item
@@ -20,6 +21,7 @@ from airflow_provider_wan.client.errors import (
     WanBillingError,
     WanError,
     WanQuotaError,
+    WanRequestError,
     WanSubmissionUnknown,
     WanTransportError,
 )
@@ -32,14 +34,12 @@ from airflow_provider_wan.durable import (
     Clue,
     ComeBack,
     HeldCall,
-    Knowledge,
     LedgerError,
     Obtained,
     PaidCall,
     Policies,
     SubmissionHeld,
 )
-from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.telemetry import metrics
 
 EVERYTHING = "*"
@@ -58,24 +58,24 @@ class Submitting:
     def __init__(
         self,
         batch: Batch,
-        hook: WanHook,
+        accounts: BatchAccounts,
         meanwhile: Sequence[Callable[[], None]] = (),
         clues: Mapping[str, Clue] | None = None,
         storing: Storing | None = None,
     ) -> None:
         self._batch = batch
-        self._hook = hook
+        self._accounts = accounts
         self._times = batch.settings.times
         self._meanwhile = meanwhile
         self._clues = dict(clues or {})
         self._storing = storing
         self._sought: dict[str, Sought] = {}
-        self._next_at = 0.0
         self._shortened: set[str] = set()
-        self._doubted: set[tuple[str, str | None]] = set()
-        self._known = Knowledge()
-        self._is_shaken = False
-        """An answer was lost and none has come since: the vendor may be in trouble."""
+        self._doubted: set[tuple[str, str, str | None]] = set()
+        self._refused: dict[str, dict[str, WanError]] = {}
+        """By item and connection, what was said of the request itself."""
+        self._in_flight: Counter[str] = Counter()
+        self._passed_over: set[str] | None = None
 
     def refill(self) -> None:
         """Take what is known of lost answers, then submit up to the window.
@@ -86,23 +86,55 @@ class Submitting:
         self._batch.stop_if_overdue()
         entries = list(self._batch)
         doubtful = [item for item, entry in entries if entry.is_in_doubt]
-        self._doubted = {_looks_of(item) for item in doubtful}
-        # Another worker may have been the one that met the trouble.
-        self._is_shaken = self._is_shaken or bool(doubtful)
+        self._doubted = {self._looks_of(item, self._name_of(item)) for item in doubtful}
+        for item in doubtful:
+            # Another worker may have been the one that met the trouble.
+            self._accounts.pace(self._name_of(item)).is_shaken = True
         for item in doubtful:
             if self._is_due(item) and self._may_ask_again(item):
-                self._obtain(item)
+                self._obtain(item, self._name_of(item))
         if self._is_storage_in_trouble:
             return
         in_flight, in_doubt = self._batch.under_way
+        self._in_flight = Counter(self._name_of(item) for item, entry in self._batch if entry.is_in_flight)
         for item, entry in entries:
             if self._room(in_flight, in_doubt) <= 0 or self._batch.is_stopped:
                 return
-            if entry.is_open and self._is_due(item) and self._may_submit(item) and not self._has_doubted_twin(item):
-                self._obtain(item)
+            if not (entry.is_open and self._is_due(item)):
+                continue
+            # An account that refuses hands the item to the next.
+            while self._batch.entry(item).is_open and self._is_due(item) and not self._batch.is_stopped:
+                name = self._choose(item)
+                if name is None:
+                    break
+                self._obtain(item, name)
                 now_known = self._batch.entry(item)
                 in_flight, in_doubt = in_flight + now_known.is_in_flight, in_doubt + now_known.is_in_doubt
+                self._in_flight[name] += now_known.is_in_flight
                 self._batch.stop_if_overdue()
+                if not self._accounts.is_choice:
+                    break
+
+    def _choose(self, item: Item) -> str | None:
+        """Return the account that is given an item now, ``None`` when there is none for the moment."""
+        excluded: dict[str, str] = {}
+        for name in self._accounts.of_item(item):
+            if self._accounts.is_choice and not self._accounts.may_express(name, item):
+                continue
+            if not self._may_submit(item, name):
+                excluded[name] = "it pauses"
+            elif self._has_doubted_twin(item, name):
+                excluded[name] = "a lost submission there may be of the same prompt"
+        refused = self._refused.get(item.key, {})
+        excluded_too = excluded | dict.fromkeys(refused, "it refused the request")
+        choice = self._accounts.choose(item, self._in_flight, excluded_too)
+        left = [name for name in self._accounts.of_item(item) if self._accounts.may_express(name, item)]
+        if refused and not set(left) - refused.keys():
+            self._batch.give_up(item, list(refused.values())[-1])
+        if self._accounts.is_choice and choice.name and choice.passed_over.keys() != self._passed_over:
+            self._passed_over = set(choice.passed_over)
+            self._batch.log.info("Row %s and others like it: %s", item.id, choice)
+        return choice.name
 
     @property
     def _is_storage_in_trouble(self) -> bool:
@@ -121,9 +153,18 @@ class Submitting:
         oldest = min(sought.intent_at for sought in self._sought.values())
         others = self._batch.task_ids_since(oldest - CLOCK_DOUBT)
         return [
-            SearchItem(key, replace(sought, not_ours=others), self._search_deadline(self._batch.ledger.get(key)))
+            SearchItem(
+                key,
+                replace(sought, not_ours=others),
+                self._search_deadline(self._batch.ledger.get(key)),
+                self._account_of(key),
+            )
             for key, sought in self._sought.items()
         ]
+
+    def _account_of(self, key: str) -> str | None:
+        record = self._batch.ledger.get(key).record
+        return record.wan_conn_id if record else None
 
     def wake_at(self) -> datetime | None:
         """Return the moment at which something can be submitted or asked again, if only time is in the way."""
@@ -131,31 +172,49 @@ class Submitting:
         may_submit = self._room(*self._batch.under_way) > 0 and not self._batch.is_stopped
         may_submit = may_submit and not self._is_storage_in_trouble
         moments = []
+        in_flight = Counter(self._name_of(item) for item, entry in self._batch if entry.is_in_flight)
         for item, entry in self._batch:
             if entry.is_in_doubt and item.key not in self._sought:
-                pauses = [] if self._batch.is_stopped else [backoff.until for backoff in self._pauses_of(item)]
-                moments.append(max(soonest, entry.again_at or soonest, *pauses))
-            elif entry.is_open and may_submit and not self._has_doubted_twin(item):
-                reasons = [entry.again_at or soonest, *(backoff.until for backoff in self._pauses_of(item))]
-                moments.append(max(soonest, *reasons))
+                pauses = self._pauses_of(item, self._name_of(item))
+                untils = [] if self._batch.is_stopped else [backoff.until for backoff in pauses]
+                moments.append(max(soonest, entry.again_at or soonest, *untils))
+            elif entry.is_open and may_submit:
+                names = self._accounts.of_item(item)
+                found = [moment for name in names if (moment := self._moment(item, name, in_flight))]
+                if found:
+                    moments.append(max(soonest, entry.again_at or soonest, min(found)))
         return min(moments, default=None)
+
+    def _moment(self, item: Item, name: str, in_flight: Counter[str]) -> datetime | None:
+        """Return from when on an account may be sent an item, ``None`` when not time alone is in the way."""
+        is_out = self._accounts.is_choice and (
+            not self._accounts.may_express(name, item) or in_flight[name] >= self._accounts.window(name)
+        )
+        if is_out or self._has_doubted_twin(item, name) or name in self._refused.get(item.key, {}):
+            return None
+        again_at = self._accounts.again_at(name)
+        return max(utc_now(), again_at or utc_now(), *(backoff.until for backoff in self._pauses_of(item, name)))
 
     def is_more(self) -> bool:
         """Whether there is anything left to submit."""
         return not self._batch.is_stopped and any(entry.is_open for _, entry in self._batch)
 
-    def end_pauses(self, models: set[str]) -> None:
-        """Take note that tasks of some models have ended: a queue that was full has room again."""
-        for model in models & self._pauses.keys():
-            self._pauses[model].until = min(self._pauses[model].until, utc_now())
+    def end_pauses(self, ended: Iterable[tuple[str, str]]) -> None:
+        """Take note that tasks have ended, by account and model: a queue that was full has room again."""
+        for place in {self._place(name, model) for name, model in ended} & self._pauses.keys():
+            self._pauses[place].until = min(self._pauses[place].until, utc_now())
 
     # -- one item -------------------------------------------------------------------------------------
 
-    def _obtain(self, item: Item) -> None:
+    def _obtain(self, item: Item, name: str) -> None:
         batch, was_in_doubt = self._batch, self._batch.entry(item).is_in_doubt
-        attempt = self._attempt(item, is_held=was_in_doubt and not self._may_submit(item))
-        if not was_in_doubt or attempt.clue is not None or not self._hook.vendor.list_tells_time:
-            self._keep_pace()
+        try:
+            attempt = self._attempt(item, name, is_held=was_in_doubt and self._is_held(item, name))
+        except WanRequestError as error:
+            batch.give_up(item, error, TaskStatus.UNKNOWN if was_in_doubt else TaskStatus.FAILED)
+            return
+        if not was_in_doubt or attempt.clue is not None or not self._accounts.vendor(name).list_tells_time:
+            self._accounts.keep_pace(name)
         try:
             obtained = attempt.obtain()
         except LedgerError:
@@ -163,38 +222,61 @@ class Submitting:
         except SubmissionHeld:
             self._hold(item, attempt)
         except (WanQuotaError, WanTransportError) as error:
-            self._pause(item, error)
+            self._accounts.refused(name, error, self._in_flight[name])
+            self._pause(item, name, error)
         except (WanAuthError, WanBillingError) as error:
-            batch.stop(Stop(message=str(error)))
+            self._died(item, name, error)
         except WanSubmissionUnknown as error:
-            self._is_shaken = True
+            self._accounts.pace(name).is_shaken = True
             batch.give_up(item, error, TaskStatus.UNKNOWN)
+        except WanRequestError as error:
+            self._refused.setdefault(item.key, {})[name] = error
+            if was_in_doubt or not self._accounts.is_choice:
+                batch.give_up(item, error)
         except WanError as error:
             batch.give_up(item, error)
         else:
             if isinstance(obtained, Obtained):
                 metrics.obtained(obtained.handle, is_adopted=obtained.is_adopted, is_recovered=obtained.is_recovered)
-            self._go_on(item, obtained if isinstance(obtained, ComeBack) else None)
+            self._go_on(item, name, obtained if isinstance(obtained, ComeBack) else None)
         if not batch.entry(item).is_in_doubt:
-            self._doubted.discard(_looks_of(item))
+            self._doubted.discard(self._looks_of(item, name))
         for work in self._meanwhile:
             work()
 
-    def _keep_pace(self) -> None:
-        time.sleep(max(0.0, self._next_at - time.monotonic()))
-        self._next_at = time.monotonic() + 1.0 / self._hook.account.submits_per_second
+    def _died(self, item: Item, name: str, error: WanError) -> None:
+        """Leave an account alone that cannot be paid with; its items go to the others, while there are any."""
+        self._accounts.refused(name, error, self._in_flight[name])
+        if self._accounts.is_choice and self._batch.entry(item).is_in_doubt:
+            # What is lost there can only be found there.
+            self._batch.change(item, again_at=utc_now() + timedelta(seconds=self._times.longest_pause))
+        if not self._accounts.is_choice:
+            self._batch.stop(Stop(message=str(error)))
+        elif not self._accounts.is_any_left():
+            self._batch.stop(Stop(message=f"no account is left: {self._accounts.described()}"))
+        else:
+            self._batch.log.warning("Account %s is given nothing more for now, the others go on: %s", name, error)
+            self._batch.ledger.keep_head()
 
-    def _go_on(self, item: Item, come_back: ComeBack | None) -> None:
+    def _is_held(self, item: Item, name: str) -> bool:
+        """Whether nothing may be submitted on its account in the place of a lost submission that made no task.
+
+        Once that is known, the item is as open as any other, and may go elsewhere.
+        """
+        return not self._may_submit(item, name) or self._accounts.again_at(name) is not None
+
+    def _go_on(self, item: Item, name: str, come_back: ComeBack | None) -> None:
         batch = self._batch
         if come_back is None:
-            self._is_shaken = False
-            self._shorten_pauses(item)
+            self._accounts.pace(name).is_shaken = False
+            self._accounts.took(name)
+            self._shorten_pauses(item, name)
             batch.change(item, again_at=None, looking_since=None)
             return
-        self._doubted.add(_looks_of(item))
+        self._doubted.add(self._looks_of(item, name))
         entry, now = batch.entry(item), utc_now()
         if entry.looking_since is None:
-            self._is_shaken = True
+            self._accounts.pace(name).is_shaken = True
             batch.log.info("Row %s: %s. The others go on", item.id, come_back.why)
         since = entry.looking_since or now
         again_at = None
@@ -214,20 +296,26 @@ class Submitting:
             self._batch.ledger.put(item.key, entry.left_behind(entry.tries))
         else:
             # It may be that it is only not known; that is asked again once something may be submitted.
-            until = max((backoff.until for backoff in self._pauses_of(item)), default=utc_now())
+            pauses = self._pauses_of(item, self._name_of(item))
+            until = max((backoff.until for backoff in pauses), default=utc_now())
             self._batch.change(item, again_at=until)
 
-    def _attempt(self, item: Item, *, is_held: bool) -> Attempt:
-        batch, settings = self._batch, self._batch.settings
+    def _attempt(self, item: Item, name: str, *, is_held: bool) -> Attempt:
+        batch, settings, pace = self._batch, self._batch.settings, self._accounts.pace(name)
         kind = HeldCall if is_held else PaidCall
+        patience = Patience(tries=self._times.submit_tries, throttled=self._times.throttled)
+        if self._accounts.is_choice:
+            # One that is throttled holds up the others no longer than its answer takes.
+            patience = replace(patience, throttled=0.0)
         return Attempt(
             call=kind(
-                client=self._hook.get_conn(),
+                client=self._accounts.client(name),
                 ledger=ledger_of(batch.ledger, item.key),
-                request=item.request,
-                account_name=settings.wan_conn_id,
-                patience=Patience(tries=self._times.submit_tries, throttled=self._times.throttled),
-                asks_first=self._is_shaken,
+                request=item.request.for_vendor(self._accounts.account(name).vendor),
+                account_name=name,
+                patience=patience,
+                asks_first=pace.is_shaken,
+                is_choice=self._accounts.is_choice,
                 reach=batch.reach,
                 log=batch.log,
             ),
@@ -239,7 +327,7 @@ class Submitting:
             owner=batch.owner,
             can_search_elsewhere=True,
             clue=self._clues.pop(item.key, None),
-            known=self._known,
+            known=pace.known,
         )
 
     def _search_deadline(self, entry: ItemRecord) -> datetime:
@@ -255,52 +343,91 @@ class Submitting:
     def _pauses(self) -> dict[str, Backoff]:
         return self._batch.ledger.head.pauses
 
-    def _pauses_of(self, item: Item) -> list[Backoff]:
-        return [backoff for model in (item.model, EVERYTHING) if (backoff := self._pauses.get(model))]
+    def _pauses_of(self, item: Item, name: str) -> list[Backoff]:
+        places = (self._place(name, self._model(item, name)), self._place(name, EVERYTHING))
+        return [backoff for place in places if (backoff := self._pauses.get(place))]
 
-    def _pause(self, item: Item, error: WanError) -> None:
+    def _place(self, name: str, model: str) -> str:
+        """Return what a pause is kept by: the model, and where there are several the account."""
+        return f"{name} {model}" if self._accounts.is_choice else model
+
+    def _model(self, item: Item, name: str) -> str:
+        return self._accounts.vendor(name).model_of(item.request) if self._accounts.is_choice else item.model
+
+    def _name_of(self, item: Item) -> str:
+        """Return the account of an item's submission."""
+        return self._accounts.of_record(self._batch.entry(item).record)
+
+    def _pause(self, item: Item, name: str, error: WanError) -> None:
         """Leave a vendor that is throttled alone, longer each time: a full queue takes a while to run dry.
 
         The vendors count by model; one that cannot be reached is so for all.
         """
-        model = item.model if isinstance(error, WanQuotaError) else EVERYTHING
-        now, last = utc_now(), self._pauses.get(model)
+        model = self._model(item, name) if isinstance(error, WanQuotaError) else EVERYTHING
+        place = self._place(name, model)
+        now, last = utc_now(), self._pauses.get(place)
         seconds = min(self._times.longest_pause, 2 * last.seconds) if last else self._times.pause
         until = now + timedelta(seconds=max(seconds, error.retry_after or 0.0))
         since = last.since if last else now
-        self._pauses[model] = Backoff(until=until, seconds=seconds, since=since)
+        self._pauses[place] = Backoff(until=until, seconds=seconds, since=since)
         if self._batch.entry(item).is_in_doubt:
             self._batch.change(item, again_at=until)
         self._batch.ledger.keep_head()
-        self._batch.log.info("Submitting%s pauses: %s", "" if model == EVERYTHING else f" to {model}", error)
-        if now - since > self._batch.settings.timeout:
+        where = "" if model == EVERYTHING else f" to {model}"
+        where += f" at {name}" if self._accounts.is_choice else ""
+        self._batch.log.info("Submitting%s pauses: %s", where, error)
+        if now - since > self._batch.settings.timeout and not self._accounts.is_choice:
             why = f"nothing could be submitted since {since:%H:%M} UTC: {error}"
             self._batch.stop(Stop(message=why, retryable=True))
+        elif self._accounts.is_choice and self._is_nothing_left(now):
+            why = f"nothing could be submitted to any account for {self._batch.settings.timeout}: {error}"
+            self._batch.stop(Stop(message=why, retryable=True))
 
-    def _shorten_pauses(self, item: Item) -> None:
+    def _is_nothing_left(self, now: datetime) -> bool:
+        """Whether every account has refused everything for longer than the time-out."""
+        oldest: dict[str, datetime] = {}
+        for place, backoff in self._pauses.items():
+            name = place.partition(" ")[0]
+            oldest[name] = min(oldest.get(name, backoff.since), backoff.since)
+        names = self._accounts.names
+        return all(name in oldest and now - oldest[name] > self._batch.settings.timeout for name in names)
+
+    def _shorten_pauses(self, item: Item, name: str) -> None:
         """Take note of a success: once a round, so that a queue that keeps filling up is not tried all the time."""
-        for model in {item.model, EVERYTHING} & self._pauses.keys() - self._shortened:
-            self._shortened.add(model)
-            backoff, now = self._pauses.pop(model), utc_now()
+        places = {self._place(name, model) for model in (self._model(item, name), EVERYTHING)}
+        for place in places & self._pauses.keys() - self._shortened:
+            self._shortened.add(place)
+            backoff, now = self._pauses.pop(place), utc_now()
             if backoff.seconds / 2 >= self._times.pause:
-                self._pauses[model] = Backoff(until=now, seconds=backoff.seconds / 2, since=now)
+                self._pauses[place] = Backoff(until=now, seconds=backoff.seconds / 2, since=now)
 
-    def _may_submit(self, item: Item) -> bool:
+    def _may_submit(self, item: Item, name: str) -> bool:
         now = utc_now()
-        return not self._batch.is_stopped and all(backoff.until <= now for backoff in self._pauses_of(item))
+        return not self._batch.is_stopped and all(backoff.until <= now for backoff in self._pauses_of(item, name))
 
     def _may_ask_again(self, item: Item) -> bool:
         """Whether a lost submission may be asked for: where that is a repeat with its key, in no pause."""
-        return self._hook.vendor.list_tells_time or self._batch.is_stopped or self._may_submit(item)
+        name = self._name_of(item)
+        try:
+            lists = self._accounts.vendor(name).list_tells_time
+        except WanRequestError:
+            # Said when it is tried.
+            return True
+        return lists or self._batch.is_stopped or self._may_submit(item, name)
 
     def _is_due(self, item: Item) -> bool:
         again_at = self._batch.entry(item).again_at
         return again_at is None or again_at <= utc_now()
 
-    def _has_doubted_twin(self, item: Item) -> bool:
+    def _has_doubted_twin(self, item: Item, name: str) -> bool:
         """Whether a lost task may be this item's as well, by what a task list shows: then first things first."""
-        return not self._hook.vendor.has_idempotency_key and _looks_of(item) in self._doubted
+        if not self._doubted or self._looks_of(item, name) not in self._doubted:
+            return False
+        return not self._accounts.vendor(name).has_idempotency_key
 
-
-def _looks_of(item: Item) -> tuple[str, str | None]:
-    return (item.model, item.request.prompt)
+    def _looks_of(self, item: Item, name: str) -> tuple[str, str, str | None]:
+        try:
+            model = self._model(item, name)
+        except WanRequestError:
+            model = item.model
+        return (name, model, item.request.prompt)

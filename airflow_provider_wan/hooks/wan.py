@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT = timedelta(hours=6)
 DEFAULT_POLL_INTERVAL = 15.0
+LOOK_UP = timedelta(minutes=5)
+"""How long one of several connections is looked up before its tasks are left to the next attempt."""
 
 
 class WanHook(BaseHook):
@@ -341,18 +344,31 @@ class WanHook(BaseHook):
     ) -> WindowOutcome:
         """Wait on the shared poller until ``enough`` tasks of a window have ended; return what ended.
 
+        Tasks and searches that name a connection are waited for on that one's poller.
+
         :param wake_at: moment to return at in any case.
         :param linger: seconds that a first ending waits for company.
         :param searches: lost submissions to look for meanwhile.
         :param owner: names the task instance that waits, so that nobody else's search takes its tasks.
         """
-        from airflow_provider_wan.client.polling.window import wait_for_some
+        from airflow_provider_wan.client.polling.window import names_all, wait_for_some
 
+        wait = partial(
+            wait_for_some,
+            window=window,
+            poll_interval=poll_interval,
+            enough=enough,
+            wake_at=wake_at,
+            linger=linger,
+            searches=searches,
+            owner=owner,
+            connect=_poller_of,
+        )
+        if names_all(window, searches):
+            return await wait(None)
         deadlines = [item.deadline for item in window] + [search.deadline for search in searches or []]
         async with await self.aget_poller(max(deadlines, default=None)) as poller:
-            return await wait_for_some(
-                poller, window, poll_interval, enough, wake_at, linger, searches=searches, owner=owner
-            )
+            return await wait(poller)
 
     async def aupload_file(self, path: str | Path | ObjectStoragePath, model: str | None = None) -> str:
         """Hand a local file to the vendor; see :meth:`upload_file`."""
@@ -418,6 +434,12 @@ async def shared_hook(
         return hook
 
     return await persistently(lambda: looked_up(wan_conn_id, read), until, on_trouble)
+
+
+async def _poller_of(wan_conn_id: str, until: datetime) -> Poller:
+    """Return the shared poller of a connection; while it cannot be looked up, the others of a window go on."""
+    hook = await shared_hook(wan_conn_id, min(until, utc_now() + LOOK_UP))
+    return await hook.aget_poller()
 
 
 def _delta(timeout: float | timedelta) -> timedelta:

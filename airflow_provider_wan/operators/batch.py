@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 OWN_PARAMETERS = (
     "wan_conn_id",
+    "route",
+    "prefer",
     "max_in_flight",
     "store_to",
     "ledger_path",
@@ -49,6 +51,8 @@ class WanVideoBatchOperator(BaseOperator):
         file, in whose folder relative paths of media are looked for. A row holds the fields of its mode's operator,
         ``mode`` (text to video when not given), and may hold ``id``, ``store_to``, ``takes`` (how many videos of it)
         and ``seeds`` (one for each).
+        ``mode`` (text to video when not given), and may hold ``id``, ``store_to``, ``takes`` (how many videos of it),
+        ``seeds`` (one for each) and ``wan_conn_id`` (one, or a list).
     :param defaults: request fields for rows that do not have their own, such as ``{"resolution": "720P"}``.
     :param max_in_flight: most tasks submitted and not finished at a time.
     :param store_to: folder (object-storage URI) for the videos, or a pattern with ``{id}``, ``{index}``,
@@ -101,7 +105,9 @@ class WanVideoBatchOperator(BaseOperator):
         fail_if: Literal["any", "all"] | float = "any",
         item_retries: int = 2,
         strict: bool = True,
-        wan_conn_id: str = "wan_default",
+        wan_conn_id: str | Sequence[str] = "wan_default",
+        route: Literal["failover", "spread"] = "failover",
+        prefer: Literal["cost"] | None = None,
         deferrable: bool = True,
         poll_interval: float = 15,
         timeout: float | timedelta = timedelta(hours=6),
@@ -132,6 +138,8 @@ class WanVideoBatchOperator(BaseOperator):
         self.item_retries = item_retries
         self.strict = strict
         self.wan_conn_id = wan_conn_id
+        self.route = route
+        self.prefer = prefer
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout

@@ -237,7 +237,7 @@ RULES: dict[str, Rule] = {
 }
 """The rule of each parameter that is not the request's own."""
 
-BATCH_RULES: dict[str, Rule] = RULES | {"store_to": _folder, "wan_conn_id": _name}
+BATCH_RULES: dict[str, Rule] = RULES | {"store_to": _folder}
 """The same for an operator that makes many videos."""
 
 TRANSFER_RULES: dict[str, Rule] = RULES | {"store_to": _required_uri, "wan_conn_id": _name}

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_wan.client.polling.cancelling import cancel, cancel_all, overdue
+from airflow_provider_wan.client.polling.cancelling import by_connection, cancel, cancel_all, overdue
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
-from airflow_provider_wan.client.polling.window import LINGER_SECONDS, WindowItem, searches_of
+from airflow_provider_wan.client.polling.window import LINGER_SECONDS, WindowItem, names_all, searches_of
 from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
 from airflow_provider_wan.hooks.wan import WanHook, shared_hook
@@ -246,11 +246,13 @@ class WanBatchTrigger(WanTrigger):
         wake_at = datetime.fromisoformat(self.wake_at) if self.wake_at else None
         searches = searches_of(self.searches)
         deadlines = [item.deadline for item in window] + [search.deadline for search in searches]
-        hook = await self._hook(max(deadlines, default=wake_at or utc_now()))
+        # Of several accounts one that cannot be looked up holds nobody up.
+        until = max(deadlines, default=wake_at or utc_now())
+        hook = WanHook(self.wan_conn_id) if names_all(window, searches) else await self._hook(until)
         owner = owner_of(self.task_instance)
         outcome = await hook.await_some(window, self.poll_interval, self.enough, wake_at, self.linger, searches, owner)
         if self.cancel_on_timeout:
-            await asyncio.shield(_kept(cancel_all(hook.aget_conn, overdue(window, outcome.endings))))
+            await asyncio.shield(_kept(self._cancel_at_each(hook, overdue(window, outcome.endings))))
         yield TriggerEvent(outcome.to_event() | {"carry": self.carry})
 
     @property
@@ -258,8 +260,17 @@ class WanBatchTrigger(WanTrigger):
         """The tasks of the window."""
         return [WindowItem.of(item).handle for item in self.window]
 
+    async def _cancel_at_each(self, hook: WanHook, handles: list[TaskHandle]) -> int:
+        """Cancel what can be cancelled, each task at its own account; return how many were."""
+        groups = by_connection(handles, self.wan_conn_id)
+        hooks = {name: hook if name == self.wan_conn_id else WanHook(name) for name in groups}
+        calls = (cancel_all(hooks[name].aget_conn, found) for name, found in groups.items())
+        # A connection that is gone keeps the others from nothing.
+        done = await asyncio.gather(*calls, return_exceptions=True)
+        return sum(count for count in done if isinstance(count, int))
+
     async def _cancel(self, hook: WanHook, handles: list[TaskHandle]) -> str:
-        cancelled = await cancel_all(hook.aget_conn, handles)
+        cancelled = await self._cancel_at_each(hook, handles)
         return (
             f"{cancelled} tasks were cancelled while queued (not billed); {len(handles) - cancelled} run on and may be "
             "billed; they stay recorded"

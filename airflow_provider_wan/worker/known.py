@@ -90,15 +90,16 @@ class KnownAccounts:
         now = time.time()
         return sum(float(name.partition("~")[0]) > now for name in self._read(account).under_way)
 
-    def note(self, account: Account, error: WanError | None) -> None:
-        """Take what an account answered to a submission; ``None``: it made a task."""
+    def note(self, account: Account, error: WanError | None) -> AccountState:
+        """Take what an account answered to a submission (``None``: it made a task); return what is known then."""
         former = self.state_of(account)
         state = former.after(error, utc_now()) if error else AccountState()
         if state == former:
-            return
+            return state
         self._keep(account, state=state)
         text = json.dumps(state.to_dict())
         self._ask(lambda: self._write(self._folder(account) / "state.json", text))
+        return state
 
     def started(self, account: Account, task_id: str, until: datetime) -> None:
         """Note a task that is under way, until a moment at most."""

@@ -84,6 +84,14 @@ async def cancel_all(connect: Connect, handles: list[TaskHandle]) -> int:
     return done
 
 
+def by_connection(handles: Iterable[TaskHandle], default: str) -> dict[str, list[TaskHandle]]:
+    """Return tasks by the connection that each was made on."""
+    found: dict[str, list[TaskHandle]] = {}
+    for handle in handles:
+        found.setdefault(handle.wan_conn_id or default, []).append(handle)
+    return found
+
+
 def overdue(window: Iterable[WindowItem], endings: dict[str, Ending]) -> list[TaskHandle]:
     """Return the tasks of a window whose wait was a time-out."""
     return [item.handle for item in window if item.key in endings and endings[item.key].status is EndingStatus.TIMEOUT]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from airflow_provider_wan.client.polling.poller import Poller
-from airflow_provider_wan.client.polling.watch import Ending
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
 from airflow_provider_wan.client.recovery.search import Clue, Sought
-from airflow_provider_wan.client.tasks import TaskHandle, utc_now
+from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 
 LINGER_SECONDS = 30.0
 LONGEST_LINGER = 300.0
@@ -37,6 +37,7 @@ class WindowItem:
     """One task of the window.
 
     :param key: the item's key in the ledger of the batch.
+    :param handle: names its connection, where the batch has several.
     """
 
     key: str
@@ -48,13 +49,21 @@ class WindowItem:
         """Return it in a short form for trigger kwargs, which stand in Airflow's database."""
         handle = self.handle
         place = [handle.vendor, handle.task_id, str(handle.mode), handle.model, handle.submitted_at.isoformat()]
-        return [self.key, *place, self.deadline.isoformat(), self.profile]
+        found = [self.key, *place, self.deadline.isoformat(), self.profile]
+        return [*found, handle.wan_conn_id] if handle.wan_conn_id else found
 
     @classmethod
     def of(cls, value: list[Any]) -> WindowItem:
         """Read the short form."""
-        key, vendor, task_id, mode, model, submitted_at, deadline, profile = value
-        handle = TaskHandle(vendor=vendor, task_id=task_id, mode=mode, model=model, submitted_at=submitted_at)
+        key, vendor, task_id, mode, model, submitted_at, deadline, profile, *more = value
+        handle = TaskHandle(
+            vendor=vendor,
+            task_id=task_id,
+            mode=mode,
+            model=model,
+            submitted_at=submitted_at,
+            wan_conn_id=more[0] if more else None,
+        )
         return cls(key, handle, datetime.fromisoformat(deadline), profile)
 
 
@@ -63,11 +72,13 @@ class SearchItem:
     """One submission whose answer was lost, to be looked for beside the waits.
 
     :param key: the item's key in the ledger of the batch.
+    :param wan_conn_id: of its account, where the batch has several.
     """
 
     key: str
     sought: Sought
     deadline: datetime
+    wan_conn_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,13 @@ def searches_to_dict(searches: Iterable[SearchItem]) -> dict[str, Any] | None:
         return None
     shared = frozenset[str]().union(*(item.sought.not_ours for item in items))
     short = [
-        [item.key, replace(item.sought, not_ours=frozenset()).to_dict(), item.deadline.isoformat()] for item in items
+        [
+            item.key,
+            replace(item.sought, not_ours=frozenset()).to_dict(),
+            item.deadline.isoformat(),
+            *([item.wan_conn_id] if item.wan_conn_id else []),
+        ]
+        for item in items
     ]
     return {"not_ours": sorted(shared), "items": short}
 
@@ -114,8 +131,8 @@ def searches_of(value: dict[str, Any] | None) -> list[SearchItem]:
         return []
     shared = frozenset(value["not_ours"])
     return [
-        SearchItem(key, replace(Sought.of(sought), not_ours=shared), datetime.fromisoformat(deadline))
-        for key, sought, deadline in value["items"]
+        SearchItem(key, replace(Sought.of(sought), not_ours=shared), datetime.fromisoformat(deadline), *more)
+        for key, sought, deadline, *more in value["items"]
     ]
 
 
@@ -167,8 +184,70 @@ class _Window:
         await asyncio.gather(*left, return_exceptions=True)
 
 
+Connect = Callable[[str, datetime], Awaitable[Poller]]
+"""Returns the shared poller of a connection; gives up looking the connection up at a moment."""
+
+
+def _wait(
+    poller: Poller | None,
+    connect: Connect | None,
+    item: WindowItem,
+    interval: float,
+    on_change: Callable[[str], None] | None,
+    owner: str,
+) -> Coroutine[Any, Any, Ending]:
+    """Return the wait for one task, at the account that it is of."""
+    name = item.handle.wan_conn_id
+
+    def wait(at: Poller) -> Coroutine[Any, Any, Ending]:
+        return at.wait(item.handle, item.deadline, interval, item.profile, on_change, owner)
+
+    async def wait_there(connect: Connect, name: str) -> Ending:
+        try:
+            found = await connect(name, item.deadline)
+        except Exception as error:  # noqa: BLE001 - whatever the look-up raises, the others go on
+            handle = item.handle
+            task = VideoTask(task_id=handle.task_id, vendor=handle.vendor, mode=handle.mode, model=handle.model)
+            reason = f"Connection {name!r} cannot be looked up ({type(error).__name__})"
+            why = f"{reason}; the task may go on, and is billed then"
+            return Ending(EndingStatus.ERROR, task, why)
+        async with found:
+            return await wait(found)
+
+    if connect is not None and name is not None:
+        return wait_there(connect, name)
+    if poller is None:
+        raise ValueError("a task that names no connection needs the poller")
+    return wait(poller)
+
+
+def _find(poller: Poller | None, connect: Connect | None, search: SearchItem) -> Coroutine[Any, Any, Clue]:
+    """Return one search, at the account that it is of."""
+
+    async def find_there(connect: Connect, name: str) -> Clue:
+        try:
+            found = await connect(name, search.deadline)
+        except Exception as error:  # noqa: BLE001 - as above
+            why = f"Connection {name!r} cannot be looked up ({type(error).__name__})"
+            return Clue(search.sought.intent_at, utc_now(), why=why)
+        async with found:
+            return await found.find(search.sought, search.deadline)
+
+    if connect is not None and search.wan_conn_id is not None:
+        return find_there(connect, search.wan_conn_id)
+    if poller is None:
+        raise ValueError("a search that names no connection needs the poller")
+    return poller.find(search.sought, search.deadline)
+
+
+def names_all(window: Iterable[WindowItem], searches: Iterable[SearchItem] | None) -> bool:
+    """Whether each task and each search names its connection."""
+    named = [item.handle.wan_conn_id for item in window] + [search.wan_conn_id for search in searches or ()]
+    return bool(named) and all(named)
+
+
 async def wait_for_some(
-    poller: Poller,
+    poller: Poller | None,
     window: list[WindowItem],
     poll_interval: float,
     enough: int,
@@ -177,6 +256,7 @@ async def wait_for_some(
     on_change: Callable[[str], None] | None = None,
     searches: list[SearchItem] | None = None,
     owner: str = "",
+    connect: Connect | None = None,
 ) -> WindowOutcome:
     """Wait until ``enough`` is known, all is, or the first to be known has waited long; return what is known.
 
@@ -184,6 +264,8 @@ async def wait_for_some(
     :param wake_at: moment to return at in any case (something can be submitted then).
     :param linger: seconds that a first ending waits for company.
     :param searches: lost submissions to look for meanwhile.
+    :param poller: for those that name no connection.
+    :param connect: returns the poller of another connection, for tasks and searches that name one.
     :param owner: who waits: nobody else's search takes one of these tasks for its own.
     """
     waits = _Window()
@@ -193,10 +275,9 @@ async def wait_for_some(
     wanted = min(enough, most) if most else 1
     try:
         for item in window:
-            wait = poller.wait(item.handle, item.deadline, poll_interval, item.profile, on_change, owner)
-            waits.add(wait, item.key, waits.endings)
+            waits.add(_wait(poller, connect, item, poll_interval, on_change, owner), item.key, waits.endings)
         for search in searches or []:
-            waits.add(poller.find(search.sought, search.deadline), search.key, waits.clues)
+            waits.add(_find(poller, connect, search), search.key, waits.clues)
         is_lingering = False
         while waits.known < wanted and loop.time() < until:
             if waits.known and not is_lingering:

@@ -6,7 +6,8 @@ nothing here sends, waits, stores or looks at a clock, so that each decision can
 
 from __future__ import annotations
 
+from airflow_provider_wan.client.routing import learn
 from airflow_provider_wan.client.routing.choice import Candidate, Choice, Prefer, Route, choose
 from airflow_provider_wan.client.routing.state import AccountState, Trouble, trouble_of
 
-__all__ = ["AccountState", "Candidate", "Choice", "Prefer", "Route", "Trouble", "choose", "trouble_of"]
+__all__ = ["AccountState", "Candidate", "Choice", "Prefer", "Route", "Trouble", "choose", "learn", "trouble_of"]
