@@ -21,7 +21,9 @@ class BatchMedia:
     :param store: of the batch's ledger.
     """
 
-    def __init__(self, operator: Any, context: Any, settings: BatchSettings, store: Any, accounts: BatchAccounts) -> None:
+    def __init__(
+        self, operator: Any, context: Any, settings: BatchSettings, store: Any, accounts: BatchAccounts
+    ) -> None:
         self._operator = operator
         self._context = context
         self._settings = settings

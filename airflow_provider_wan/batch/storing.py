@@ -91,9 +91,7 @@ class Storing:
         target = self._batch.targets.of(item, handle.task_id)
         try:
             account = self._account_of(handle)
-            return land_once(
-                task, target, account, entry.stored, max_seconds=LONGEST_DOWNLOAD, log=self._batch.log
-            )
+            return land_once(task, target, account, entry.stored, max_seconds=LONGEST_DOWNLOAD, log=self._batch.log)
         except WanResultGone as error:
             error.code = GONE_CODE
             return error
