@@ -48,7 +48,7 @@ def test_python_blocks_run_one_after_another(page: Path, monkeypatch: pytest.Mon
         assert dag.tasks
 
 
-@pytest.mark.parametrize("text", of_all_pages("python"))
+@pytest.mark.parametrize("text", list(of_all_pages("python")))
 def test_python_blocks_import_only_what_they_use(text: str) -> None:
     tree = ast.parse(text)
     imported = {
@@ -61,7 +61,7 @@ def test_python_blocks_import_only_what_they_use(text: str) -> None:
     assert imported <= used
 
 
-@pytest.mark.parametrize("text", of_all_pages("json"))
+@pytest.mark.parametrize("text", list(of_all_pages("json")))
 def test_json_blocks_are_json(text: str) -> None:
     json.loads(text)
 
@@ -77,7 +77,7 @@ def test_batch_rows_are_accepted(text: str) -> None:
     assert len(items) == len(rows)
 
 
-@pytest.mark.parametrize("text", of_all_pages("bash"))
+@pytest.mark.parametrize("text", list(of_all_pages("bash")))
 def test_shell_blocks_name_what_exists(text: str) -> None:
     targets = set(re.findall(r"^([a-z][a-z0-9.-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for line in text.replace("\\\n", " ").splitlines():

@@ -271,6 +271,7 @@ def test_not_strict_lets_limits_pass_but_not_nonsense() -> None:
 # -- mapped -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:Task mapped_too was never mapped", "ignore:Task 'mapped_too' was never mapped")
 def test_partial_knows_every_parameter() -> None:
     with DAG("films", schedule=None):
         mapped = WanReferenceToVideoOperator.partial(
