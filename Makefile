@@ -2,7 +2,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-bench demo airflow test test-unit test-system test-thorough test-python-3.12 test-python-3.13 \
-        test-airflow-3.1 test-airflow-3.2 test-airflow-3.4 lint format types package bench constraints clean
+        test-airflow-3.1 test-airflow-3.2 test-airflow-3.4 lint format types package docs snippets bench constraints clean
 
 # The first Python that Airflow supports and that can make virtual environments; override with `make PYTHON=...`.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -33,8 +33,8 @@ venv: ## create or refresh .venv: Airflow, the provider, all that the tests need
 demo: venv ## make videos with all four modes on a real Airflow against the local sandbox, then stop it
 	@$(BIN)/python -m tools.demo $(DEMO_ARGS)
 
-airflow: venv ## the same, but leave Airflow running to look around in its UI, until Ctrl-C
-	@$(BIN)/python -m tools.demo --keep $(DEMO_ARGS)
+airflow: venv ## the same, but leave Airflow running with its UI until Ctrl-C; with your own DAGs: DAGS=folder
+	@$(BIN)/python -m tools.demo --keep $(if $(DAGS),--dags '$(DAGS)') $(DEMO_ARGS)
 
 test: venv ## every test, those on real Airflow processes included
 	@tools/side_by_side.sh '$(MAKE) --no-print-directory test-system' '$(MAKE) --no-print-directory test-unit'
@@ -85,6 +85,12 @@ package: venv ## build wheel and sdist, check them, import the wheel in a clean 
 
 venv-bench: ## create or refresh .venv-bench: as .venv, and the providers that the benchmarks compare with
 	@$(call install,.venv-bench,constraints.txt,bench)
+
+docs: venv ## the documentation as a site, in build/site; warnings are errors
+	@$(BIN)/python -m tools.docs_site
+
+snippets: venv ## bring the code that docs/ shows up to date with the example DAGs it is cut from
+	@$(BIN)/python -m tools.snippets
 
 bench: venv-bench ## all benchmarks beside what people use today, about an hour; writes benchmarks/RESULTS.md
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)

@@ -37,6 +37,8 @@ class Options:
     generation_seconds: str
     timeout: float
     keep: bool
+    dags: Path | None = None
+    """A folder of the user's own, in the place of the examples: nothing in it is started."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,24 +65,33 @@ def parse(arguments: list[str] | None) -> Options:
     line.add_argument(
         "--generation-seconds", default="4:10", help="how long the sandbox takes for one video (%(default)s)"
     )
+    line.add_argument("--dags", type=folder, help="a folder with DAGs of your own, in the place of the examples")
     line.add_argument("--timeout", type=float, default=300, help="seconds that the DAG run may take (%(default)g)")
     given = line.parse_args(arguments)
-    return Options(given.dag, given.out.resolve(), given.generation_seconds, given.timeout, given.keep)
+    keep = given.keep or given.dags is not None
+    return Options(given.dag, given.out.resolve(), given.generation_seconds, given.timeout, keep, given.dags)
+
+
+def folder(text: str) -> Path:
+    """Return the folder that was named on the command line."""
+    path = Path(text).expanduser().resolve()
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is not a folder; name the one that your DAG files are in")
+    return path
 
 
 def run(options: Options, home: Path, screen: Screen, stack: ExitStack) -> int:
     """Start everything, run the DAG, report; what is started is stopped by `stack`."""
-    screen.say(
-        "Wan videos on a real Airflow. The local sandbox plays the vendor: no key, no network, no bill.\n"
-        "This takes about a minute: ~15 s to start Airflow, then the videos."
-    )
+    screen.say("Wan videos on a real Airflow. The local sandbox plays the vendor: no key, no network, no bill.")
+    if options.dags is None:
+        screen.say("This takes about a minute: ~15 s to start Airflow, then the videos.")
     family = ProcessFamily()
     stack.callback(family.stop)
     sandbox_url = start_sandbox(family, home, options.generation_seconds)
     screen.step(f"sandbox on {sandbox_url} (what it would have billed: {sandbox_url}/sandbox/ledger)")
     airflow = LocalAirflow(
         home / "airflow",
-        [CHECKOUT / "dags_examples"],
+        [options.dags or CHECKOUT / "dags_examples"],
         env={
             "AIRFLOW_CONN_WAN_DEFAULT": connection(sandbox_url),
             "AIRFLOW_VAR_WAN_STORE": f"file://{options.out}/store",  # for the examples that store their videos
@@ -93,7 +104,10 @@ def run(options: Options, home: Path, screen: Screen, stack: ExitStack) -> int:
     stack.enter_context(airflow)
     screen.step(f"Airflow is up: {airflow.url} (no login)")
 
-    failed = make_videos(options, airflow, sandbox_url, screen)
+    if options.dags is not None:
+        failed = show_dags(options.dags, airflow, screen)
+    else:
+        failed = make_videos(options, airflow, sandbox_url, screen)
     if options.keep:
         screen.say(
             f"The videos are at {airflow.url}/wan-videos/\n"
@@ -102,6 +116,26 @@ def run(options: Options, home: Path, screen: Screen, stack: ExitStack) -> int:
         keep_running(airflow)
     screen.step("stopping")
     return 1 if failed else 0
+
+
+def show_dags(folder: Path, airflow: LocalAirflow, screen: Screen) -> bool:
+    """Say which DAGs of a folder Airflow has found, and which files it could not import; returns whether any failed."""
+
+    def found() -> tuple[list[str], dict[str, str]] | None:
+        airflow.check_alive()
+        dags = sorted(dag["dag_id"] for dag in airflow.rest.get("/dags", limit=1000)["dags"])
+        errors = airflow.rest.import_errors()
+        return (dags, errors) if dags or errors else None
+
+    try:
+        dags, errors = wait_until(found, 60, f"a DAG of {folder} is read", every=0.5)
+    except AirflowWaitTimeout:
+        screen.say(f"No DAG was found in {folder} so far; files that appear there are read within a minute")
+        return False
+    screen.say(f"DAGs of {folder}: {', '.join(dags) or 'none'}; unpause and trigger them in the UI")
+    for file, error in errors.items():
+        screen.say(f"FAILED: {file} could not be imported\n{error}")
+    return bool(errors)
 
 
 def keep_running(airflow: LocalAirflow) -> None:

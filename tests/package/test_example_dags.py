@@ -89,6 +89,22 @@ def test_the_example_runs(
     assert books["duplicates"] == []
 
 
+def test_a_picture_beside_the_dag_becomes_two_stored_clips(
+    runnable: dict[str, DAG], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_WAN_STORE", f"file://{tmp_path}")
+    # Rendered in the asked size: what the sandbox makes small is no clip that the vendor would continue.
+    with Sandbox(generation_seconds=0.1, api_keys=[KEY]) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_WAN_DEFAULT", connection_json(sandbox.url, "dashscope"))
+        run = quickened(runnable["wan_picture"]).test()
+        assert run.state == "success"
+        first, second = sorted(sandbox.tasks(), key=lambda task: task["created"])
+        assert sandbox.ledger()["billed_seconds"] == 13
+        assert "harbour.jpg" in str(first["body"])
+        assert ".mp4" in str(second["body"])
+    assert {path.name for path in tmp_path.rglob("*.mp4")} == {"1.mp4", "2.mp4"}
+
+
 @pytest.mark.parametrize("elsewhere", ["gccai", "powertokens", "freepik"])
 def test_the_chain_runs_at_any_vendor(
     sandbox: Sandbox, runnable: dict[str, DAG], at_vendor: Callable[[str], None], elsewhere: str
