@@ -25,11 +25,12 @@ def _number(label: str, description: str) -> dict[str, Any]:
 CONNECTION_FIELDS: dict[str, Any] = {
     "vendor": {
         "label": "Vendor",
-        "description": "Whose API the key is for: gccai is GCCAI/APIMart, freepik is Freepik/Magnific.",
+        "description": "Whose API the key is for: gccai is GCCAI/APIMart, freepik is Freepik/Magnific, openai is a "
+        "server of your own.",
         "schema": {
             "type": "string",
             "default": "dashscope",
-            "enum": ["dashscope", "gccai", "powertokens", "freepik"],
+            "enum": ["dashscope", "gccai", "powertokens", "freepik", "openai"],
         },
     },
     "region": {
@@ -59,6 +60,16 @@ CONNECTION_FIELDS: dict[str, Any] = {
     "running_limit": _number("Tasks at once", "How many tasks the vendor runs for the account at once; empty: 5."),
     "queue_limit": _number("Queued tasks", "How many of its tasks may wait at the vendor; empty: 500."),
     "auth_header": _text("Key header (Freepik)", "Only if the host wants another header name."),
+    "body": {
+        "label": "Body (openai)",
+        "description": "How your server takes requests: multipart (vLLM-Omni), or json (SGLang without an image).",
+        "schema": {"type": ["string", "null"], "default": "multipart", "enum": ["multipart", "json"]},
+    },
+    "allow_http": {
+        "label": "Allow http (openai)",
+        "description": "Whether the base URL may be http:// on a private host; the key, if any, travels in clear.",
+        "schema": {"type": ["boolean", "null"]},
+    },
     "prices": _text("Prices", "Your own prices: URI of a JSON file, or a JSON list of rows; before the shipped ones."),
 }
 """The fields of the connection's extra."""

@@ -32,7 +32,9 @@ def sandbox(shared_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox
     shared_sandbox.reset()
     monkeypatch.setenv("AIRFLOW_CONN_WAN_DEFAULT", connection_json(shared_sandbox.url, "dashscope"))
     for vendor in VENDORS:
-        monkeypatch.setenv(f"AIRFLOW_CONN_WAN_{vendor.upper()}", connection_json(shared_sandbox.url, vendor))
+        monkeypatch.setenv(
+            f"AIRFLOW_CONN_WAN_{vendor.upper()}", connection_json(shared_sandbox.base_url(vendor), vendor)
+        )
     return shared_sandbox
 
 

@@ -19,7 +19,7 @@ from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.bases.operator import ExecutorSafeguard
 from airflow.triggers.base import TriggerEvent
 
-VENDORS = ("dashscope", "gccai", "powertokens", "freepik")
+VENDORS = ("dashscope", "gccai", "powertokens", "freepik", "openai")
 KEY = "sk-rooms-4dd1f0c97a"
 
 

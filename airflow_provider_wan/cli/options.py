@@ -28,7 +28,9 @@ class Command:
 CONNECTION = Option(
     ("--conn", "--conn-id"), {"dest": "conn_id", "help": "connection whose vendor, region and own prices hold"}
 )
-VENDOR = Option(("--vendor",), {"help": "vendor, instead of a connection (dashscope, gccai, powertokens, freepik)"})
+VENDOR = Option(
+    ("--vendor",), {"help": "vendor, instead of a connection (dashscope, gccai, powertokens, freepik, openai)"}
+)
 REGION = Option(("--region",), {"help": "region of the account (DashScope)"})
 PRICES = Option(("--prices",), {"help": "path or URI of a JSON file of prices that come before the shipped ones"})
 OUTPUT = Option(

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from airflow_provider_wan.client.costs.prices import Price
 
 
+BODIES = ("multipart", "json")
+"""How a server of one's own may take creations; the first is the default."""
+
+
 @dataclass(frozen=True)
 class Account:
     """Where to send and who pays; its repr never shows the key.
@@ -22,6 +26,8 @@ class Account:
     :param timeout: seconds for one HTTP exchange.
     :param running_limit: tasks that the vendor runs for it at once; the others wait their turn.
     :param queue_limit: tasks that may wait there.
+    :param body: how a server of one's own takes creations: ``multipart`` or ``json``.
+    :param allow_http: whether the host is a private one that is spoken to without TLS.
     :param prices: the account's own price rows, or the URI of a file that holds them.
     """
 
@@ -36,6 +42,8 @@ class Account:
     timeout: float = 30.0
     running_limit: int = 5
     queue_limit: int = 500
+    body: str = "multipart"
+    allow_http: bool = False
     prices: tuple[Price, ...] | str = field(default=(), compare=False, repr=False)
 
     @property

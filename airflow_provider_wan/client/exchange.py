@@ -21,6 +21,7 @@ class Call:
 
     :param name: the vendor-neutral name of the call, for messages (``submit``, ``get_task``, …).
     :param target: a path below the account's base URL, or an absolute URL when ``auth`` is false.
+    :param form: fields of a multipart form, also where no file goes with them.
     :param auth: whether the key goes with it; only ever to the account's own origin.
     :param model: the model that it is about, where it is about one; for statistics.
     :param size: bytes of a file or content, which take their time.
@@ -33,6 +34,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     json: Any = field(default=None, repr=False)
     data: Mapping[str, str] | None = field(default=None, repr=False)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
     file: tuple[str, str, Content, str] | None = field(default=None, repr=False)
     content: Content | None = field(default=None, repr=False)
     auth: bool = True

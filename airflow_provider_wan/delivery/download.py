@@ -49,7 +49,7 @@ class Source:
                 f"{self._vendor.title} gave no video URL for the task that succeeded", task_id=task.task_id
             )
         self._url = url
-        self._is_internal = is_internal(httpx.URL(account.base_url).host)
+        self._is_internal = account.allow_http or is_internal(httpx.URL(account.base_url).host)
 
     @property
     def expires_at(self) -> datetime | None:

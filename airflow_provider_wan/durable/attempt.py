@@ -262,6 +262,10 @@ class Attempt:
         if age < self.times.too_young_to_vanish and not self.client.vendor.list_tells_time:
             # The gateways may not know a task yet that they have just made; the wait bears that for a while.
             return self._wait_for(record, handle, None)
+        if self.client.vendor.cancels_by_deleting and record.series != self.call.series:
+            # A person killed the task instance, which deleted it, and cleared it now; or the server has lost it.
+            self.log.warning("Task %s is not known at the server any more: a new one is submitted", handle.task_id)
+            return self._submit(record)
         return self._by_policy(
             f"{self.client.vendor.title} does not know task {handle.task_id}, although it is only "
             f"{int(age.total_seconds() // 60)} min old: the connection may have changed its account, region or "

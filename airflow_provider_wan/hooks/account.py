@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import math
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from airflow_provider_wan.client.account import Account
+from airflow_provider_wan.client.account import BODIES, Account
 from airflow_provider_wan.client.errors import Violation, WanAuthError, WanRequestError
 from airflow_provider_wan.client.urls import public_url, shorten
 from airflow_provider_wan.client.vendors import DEFAULT_VENDOR, VENDOR_NAMES, vendor_of
@@ -35,6 +36,8 @@ EXTRA_FIELDS = (
     "running_limit",
     "queue_limit",
     "auth_header",
+    "body",
+    "allow_http",
     "prices",
 )
 API_SUFFIXES = ("/compatible-mode/v1", "/api/v1", "/v1")
@@ -82,10 +85,10 @@ class _Reader:
         vendor = self._vendor()
         region, workspace = self._region(vendor), self._workspace(vendor)
         base_url = self._base_url(vendor, region, workspace)
-        key = self._connection.password
-        if not key:
+        key = self._connection.password or ""
+        if not key and vendor.needs_key:
             self._refuse("password", "holds the API key", "nothing", "put the vendor's key there")
-        elif not str(key).isascii() or not str(key).strip() or any(ord(sign) < 32 for sign in str(key).strip()):
+        elif key and not _is_plain(str(key)):
             self._refuse("password", "is one line of plain characters", "something else", "copy the key again")
         header = self._extra.get("auth_header")
         if header and "auth_header" not in vendor.connection_fields:
@@ -97,6 +100,7 @@ class _Reader:
         submits = self._number("submits_per_second", vendor.submits_per_second)
         timeout = self._number("timeout", 30.0)
         running, queued = (self._whole(name, getattr(vendor, name)) for name in ("running_limit", "queue_limit"))
+        body = self._body(vendor)
         prices = self._prices()
         if self._wrong:
             heading = f"The connection {self._connection.conn_id!r} is not usable:"
@@ -114,6 +118,8 @@ class _Reader:
             timeout=timeout,
             running_limit=running,
             queue_limit=queued,
+            body=body,
+            allow_http=self._allows_http(vendor),
             prices=prices,
         )
 
@@ -173,6 +179,10 @@ class _Reader:
 
     def _base_url(self, vendor: Vendor, region: str | None, workspace: str | None) -> str:
         host = str(self._connection.host or "").strip()
+        if not host and not vendor.default_host:
+            rule = f"names the server (vendor {vendor.name} has none of its own)"
+            self._refuse("host", rule, "nothing", "for example https://videos.example.com")
+            return ""
         if not host:
             try:
                 return vendor.base_url(region, workspace)
@@ -193,12 +203,40 @@ class _Reader:
         if not name or not HOST_NAME.fullmatch(name) or parts.query or parts.fragment or parts.username:
             self._refuse("host", "is a base URL such as https://proxy.example.com", shorten(host))
         elif parts.scheme != "https" and not (parts.scheme == "http" and name in LOOPBACK):
-            self._refuse(
-                "host", "is https:// (http:// for loopback only)", shorten(host), "the key would travel in clear"
-            )
+            self._check_http(vendor, parts.scheme, name, host)
         for suffix in API_SUFFIXES:
             url = url.removesuffix(suffix)
         return url.rstrip("/")
+
+    def _check_http(self, vendor: Vendor, scheme: str, name: str, host: str) -> None:
+        fix = "the key would travel in clear"
+        if "allow_http" not in vendor.connection_fields:
+            self._refuse("host", "is https:// (http:// for loopback only)", shorten(host), fix)
+        elif scheme != "http" or not self._allows_http(vendor):
+            rule = "is https:// (http:// for loopback, and for a private host where extra allow_http is true)"
+            self._refuse("host", rule, shorten(host), f"use https, or set allow_http: {fix}")
+        elif _is_public_address(name):
+            self._refuse("host", "is https:// for a public address, whatever allow_http says", shorten(host), fix)
+
+    def _allows_http(self, vendor: Vendor) -> bool:
+        given = self._extra.get("allow_http", False)
+        if "allow_http" not in vendor.connection_fields:
+            return False
+        if given is True or str(given).strip().lower() == "true":
+            return True
+        if given is not False and str(given).strip().lower() != "false":
+            wrong = Violation("extra.allow_http", "is true or false", shorten(given), hard=True)
+            if wrong not in self._wrong:
+                self._wrong.append(wrong)
+        return False
+
+    def _body(self, vendor: Vendor) -> str:
+        body = str(self._extra.get("body", BODIES[0])).strip().lower()
+        if "body" not in vendor.connection_fields:
+            return BODIES[0]
+        if body not in BODIES:
+            self._refuse("extra.body", f"is one of {', '.join(BODIES)}", shorten(body))
+        return body
 
     def _full(self, host: str) -> str:
         """Return the host field as a URL, with the scheme and the port that may stand in fields of their own."""
@@ -243,3 +281,15 @@ class _Reader:
         if number != int(number):
             self._refuse(f"extra.{name}", "is a whole number, at least 1", shorten(number))
         return max(1, int(number))
+
+
+def _is_plain(key: str) -> bool:
+    return key.isascii() and bool(key.strip()) and all(ord(sign) >= 32 for sign in key.strip())
+
+
+def _is_public_address(name: str) -> bool:
+    """Whether a host is a public address; what a name stands for is not looked up here."""
+    try:
+        return ipaddress.ip_address(name).is_global
+    except ValueError:
+        return False

@@ -74,6 +74,10 @@ class Sandbox:
             raise RuntimeError("the sandbox is not running")
         return f"http://{HOST}:{self._socket.getsockname()[1]}"
 
+    def base_url(self, vendor: str) -> str:
+        """Return where a vendor's API is: what a connection to it has as its host."""
+        return f"{self.url}/openai" if vendor == "openai" else self.url
+
     def start(self) -> Sandbox:
         """Listen, in a thread of its own; raises ``OSError`` if the port is taken."""
         server = self._prepare()

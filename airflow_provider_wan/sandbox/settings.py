@@ -103,6 +103,7 @@ class Settings(BaseModel):
     openai_key: Literal["required", "optional"] = "required"
     openai_content: Literal["redirect", "stream"] = "stream"
     openai_bodies: Literal["both", "multipart", "json"] = "both"
+    openai_delete: Literal["any", "finished"] = "any"
     webhook_secret: str = "sandbox-webhook-secret"  # noqa: S105 - documented value of a local test server
 
     # Faults

@@ -45,7 +45,7 @@ def sandbox(shared_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox
     shared_sandbox.reset()
     connect(monkeypatch, shared_sandbox.url, "dashscope")
     for vendor in VENDORS:
-        connect(monkeypatch, shared_sandbox.url, vendor, f"WAN_{vendor.upper()}")
+        connect(monkeypatch, shared_sandbox.base_url(vendor), vendor, f"WAN_{vendor.upper()}")
     return shared_sandbox
 
 

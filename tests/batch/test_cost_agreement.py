@@ -79,7 +79,7 @@ def test_the_costs_of_all_modes_and_tiers_agree_with_the_bill(
 ) -> None:
     vendor, region, rows = RUNS[name]
     sandbox.configure(billing_region=region)
-    connect(monkeypatch, sandbox.url, vendor, "WAN_BILL", region=region)
+    connect(monkeypatch, sandbox.base_url(vendor), vendor, "WAN_BILL", region=region)
     rows = [row | {"id": str(number)} for number, row in enumerate(rows)]
     batch = rounds(rows, wan_conn_id="wan_bill")
     summary = batch.run()

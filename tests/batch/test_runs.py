@@ -21,7 +21,7 @@ MIXED = [
     row("make it night", id="e", mode="video_edit", video=CLIP),
 ]
 
-TAKEN = {"freepik": "ti", "powertokens": "tir"}
+TAKEN = {"freepik": "ti", "powertokens": "tir", "openai": "ti"}
 """The modes that a vendor has."""
 
 

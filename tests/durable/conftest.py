@@ -31,7 +31,7 @@ from airflow_provider_wan.sandbox import Sandbox
 from .store import FakeStore
 
 KEY = "sk-durability-7c0e55aa1b"
-VENDORS = ("dashscope", "gccai", "powertokens", "freepik")
+VENDORS = ("dashscope", "gccai", "powertokens", "freepik", "openai")
 QUICK = Timing(late=timedelta(0), look_again=0.02)
 """A list that shows a task at once, looked at often."""
 
@@ -49,7 +49,8 @@ class Attempts:
 
     def client(self) -> WanClient:
         account = {"timeout": 5.0, "queries_per_second": 1000.0} | self.account
-        return WanClient(Account(vendor=self.vendor, base_url=self.sandbox.url, api_key=SecretStr(KEY), **account))
+        base_url = self.sandbox.base_url(self.vendor)
+        return WanClient(Account(vendor=self.vendor, base_url=base_url, api_key=SecretStr(KEY), **account))
 
     def attempt(self, request: VideoRequest | None = None, **settings: Any) -> Attempt:
         given = {

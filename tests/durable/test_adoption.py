@@ -189,6 +189,18 @@ def test_a_young_task_that_the_vendor_does_not_know_is_not_paid_again(attempts: 
     assert run.created == 2
 
 
+def test_a_task_that_was_deleted_when_it_was_cancelled_is_made_anew_after_a_clear(attempts: MakeAttempts) -> None:
+    run = attempts("openai")
+    run.sandbox.configure(generation_seconds=60)
+    first = run.obtain()
+    assert run.client().cancel_task(first.handle)
+    run.change_record(handle=run_handle(run.record, hours=1))
+    with pytest.raises(WanSubmissionUnknown):
+        run.obtain()
+    assert not run.obtain(series="1").is_adopted
+    assert run.created == 2
+
+
 def test_a_gateway_may_not_know_its_newest_task_yet(attempts: MakeAttempts) -> None:
     run = attempts("powertokens")
     first = run.obtain()

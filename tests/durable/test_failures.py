@@ -37,7 +37,7 @@ both_ways = pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferr
 def connections(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     for vendor in VENDORS:
         extra = {"vendor": vendor, "timeout": 5, "queries_per_second": 500}
-        connection = {"conn_type": "wan", "host": sandbox.url, "password": KEY, "extra": extra}
+        connection = {"conn_type": "wan", "host": sandbox.base_url(vendor), "password": KEY, "extra": extra}
         monkeypatch.setenv(f"AIRFLOW_CONN_WAN_{vendor.upper()}", json.dumps(connection))
 
 

@@ -85,6 +85,43 @@ def test_each_vendor_brings_its_host_and_budgets(name: str) -> None:
     )
 
 
+OWN = {"vendor": "openai"}
+
+
+def test_a_server_of_ones_own_needs_a_host_and_no_key() -> None:
+    found = read(OWN, host="https://videos.example.com/v1", password=None)
+    assert (found.vendor, found.base_url, found.api_key.get_secret_value()) == (
+        "openai", "https://videos.example.com", "",
+    )  # fmt: skip
+    assert (found.body, found.allow_http) == ("multipart", False)
+    assert "names the server" in refused(OWN)["host"]
+    assert set(refused({"vendor": "gccai"}, password=None)) == {"password"}
+    assert set(refused(OWN, host="https://videos.example.com", password="two\nlines")) == {"password"}
+
+
+@pytest.mark.parametrize("host", ["http://10.0.0.5:8091", "http://gpu-box:8091", "http://videos.corp.example.com"])
+def test_http_to_a_private_host_is_allowed_by_word_only(host: str) -> None:
+    assert "allow_http" in refused(OWN, host=host)["host"]
+    assert "allow_http" in refused(OWN | {"allow_http": False}, host=host)["host"]
+    for word in (True, "true", " True "):
+        found = read(OWN | {"allow_http": word}, host=host)
+        assert (found.base_url, found.allow_http) == (host, True)
+    assert set(refused({"vendor": "gccai", "allow_http": True}, host=host)) == {"host"}
+
+
+@pytest.mark.parametrize("host", ["http://8.8.8.8:8091", "http://[2001:4860:4860::8888]:8091", "ftp://10.0.0.5"])
+def test_a_public_address_is_never_spoken_to_in_clear(host: str) -> None:
+    assert set(refused(OWN | {"allow_http": True}, host=host)) == {"host"}
+
+
+def test_wrong_fields_of_a_server_of_ones_own() -> None:
+    wrong = refused(OWN | {"body": "xml", "allow_http": "perhaps"}, host="http://10.0.0.5")
+    assert set(wrong) == {"extra.body", "extra.allow_http", "host"}
+    assert read(OWN | {"body": "JSON"}, host="https://videos.example.com").body == "json"
+    left_over = read({"vendor": "gccai", "body": "json", "allow_http": True})
+    assert (left_over.body, left_over.allow_http) == ("multipart", False)
+
+
 @pytest.mark.parametrize(
     "host", ["https://:s3cret-pw@proxy.example.com", "https://me:s3cret-pw@proxy.example.com", "me:s3cret-pw@proxy"]
 )

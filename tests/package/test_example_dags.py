@@ -49,6 +49,11 @@ REFUSED = {
     ("wan_reference_to_video", "powertokens"): {"reference_images[0].voice", "reference_images[1].voice"},
     ("wan_video_edit", "powertokens"): {"mode"},
     ("wan_demo", "powertokens"): {"mode"},
+    ("wan_chain", "openai"): {"first_clip"},
+    ("wan_demo", "openai"): {"video", "mode"},
+    ("wan_image_to_video", "openai"): {"last_frame"},
+    ("wan_reference_to_video", "openai"): {"mode"},
+    ("wan_video_edit", "openai"): {"reference_images", "video"},
 }
 """What a vendor cannot take, by name."""
 
@@ -67,7 +72,9 @@ def quickened(dag: DAG) -> DAG:
 @pytest.fixture
 def at_vendor(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Move the examples' connection, and nothing else, to another vendor."""
-    return lambda vendor: monkeypatch.setenv("AIRFLOW_CONN_WAN_DEFAULT", connection_json(sandbox.url, vendor))
+    return lambda vendor: monkeypatch.setenv(
+        "AIRFLOW_CONN_WAN_DEFAULT", connection_json(sandbox.base_url(vendor), vendor)
+    )
 
 
 def test_every_file_loads_and_explains_itself(dags: dict[str, DAG]) -> None:

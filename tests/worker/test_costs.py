@@ -32,7 +32,7 @@ def driven(kind: type[WanVideoOperator] = WanTextToVideoOperator, **given: Any) 
 @pytest.fixture
 def own_prices(sandbox: Sandbox, vendor: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A connection of each vendor with prices of its own."""
-    monkeypatch.setenv("AIRFLOW_CONN_WAN_OWN", connection_json(sandbox.url, vendor, prices=OWN))
+    monkeypatch.setenv("AIRFLOW_CONN_WAN_OWN", connection_json(sandbox.base_url(vendor), vendor, prices=OWN))
     return "wan_own"
 
 

@@ -70,15 +70,20 @@ MODES: dict[str, tuple[type[WanVideoOperator], dict[str, Any]]] = {
 def test_every_mode_at_every_vendor(sandbox: Sandbox, vendor: str, mode: str) -> None:
     kind, given = MODES[mode]
     run = driven(kind, **given, wan_conn_id=f"wan_{vendor}")
-    if (vendor, mode) == ("powertokens", "video_edit"):
-        with pytest.raises(AirflowFailException, match="mode: is not documented by PowerTokens"):
+    refused = {
+        ("powertokens", "video_edit"): "mode: is not documented by PowerTokens",
+        ("openai", "reference_to_video"): "mode: cannot be expressed",
+        ("openai", "video_edit"): "video: is a video that this server made",
+    }.get((vendor, mode))
+    if refused:
+        with pytest.raises(AirflowFailException, match=refused):
             run.run()
         assert sandbox.ledger()["requests"] == {}
         return
     result = run.run()
     assert list(result) == list(RESULT_FIELDS)
     assert (result["vendor"], result["mode"], result["status"]) == (vendor, mode, "succeeded")
-    assert result["model"] == vendor_of(vendor).default_models[kind.mode]
+    assert result["model"] == {"openai": "wan"}.get(vendor, vendor_of(vendor).default_models[kind.mode])
     assert result["prompt"] == given["prompt"]
     assert result["resolution"] == "720P"
     # Freepik tells neither when a task ended nor how long its video lives.
@@ -194,9 +199,12 @@ def test_a_refusal_that_comes_late_is_told_after_one_interval_in_the_words_of_th
     given: dict[str, Any] = {"duration": 99, "strict": False}
     says, name = "Duration should be between 2 and 15", "(duration)"
     if vendor != "dashscope":
-        field, own = {"gccai": ("size", "ratio"), "powertokens": ("seconds", "duration")}.get(
-            vendor, ("aspect_ratio", "ratio")
-        )
+        field, own = {
+            "gccai": ("size", "ratio"),
+            "powertokens": ("seconds", "duration"),
+            "openai": ("seconds", "duration"),
+            "freepik": ("aspect_ratio", "ratio"),
+        }[vendor]
         says, name = f"{field} is not valid", f"({field} is the parameter {own})"
         given = {"prompt": f"A boat [sandbox seconds=0.01 fail=InvalidParameter message='{says}']"}
     run = driven(wan_conn_id=f"wan_{vendor}", poll_interval=0.6, deferrable=is_deferrable, **given)

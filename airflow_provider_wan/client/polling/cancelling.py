@@ -43,9 +43,13 @@ class CancelOutcome:
 
 def outcome_of(vendor: Vendor, handle: TaskHandle, is_cancelled: bool) -> CancelOutcome:
     """Say what the vendor's answer to a cancellation means."""
+    if is_cancelled and vendor.cancels_by_deleting:
+        return CancelOutcome(True, f"Task {handle.task_id} was deleted at the server before it ended")
     if is_cancelled:
         return CancelOutcome(True, f"Task {handle.task_id} was cancelled while queued: it is not billed")
     can = "cancels queued tasks only" if vendor.has_cancel else "cannot cancel tasks"
+    if vendor.cancels_by_deleting:
+        can = "did not delete it (it has ended, or this server deletes only what has)"
     return CancelOutcome(
         False,
         f"Task {handle.task_id} runs on and will be billed: {vendor.title} {can}. "

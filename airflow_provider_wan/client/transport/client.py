@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
+from dataclasses import replace
 from typing import IO, Any
 
 import httpx
@@ -45,7 +46,8 @@ class _Base:
         self.vendor = vendor_of(account.vendor)
         self.flows = Flows(self.vendor, account)
         self._auth = KeyAuth(self.vendor, account)
-        if not PLAIN_KEY.fullmatch(account.api_key.get_secret_value()):
+        may_have_none = not self.vendor.needs_key and not account.api_key.get_secret_value()
+        if not (may_have_none or PLAIN_KEY.fullmatch(account.api_key.get_secret_value())):
             # Whatever would complain later, quotes the header with the key in it.
             raise WanAuthError("The API key is empty or holds spaces, line ends or other signs that no key has")
 
@@ -91,9 +93,12 @@ class _Base:
             request["data"] = dict(call.data)
         if call.content is not None:
             request["content"] = _opened(call.content)
+        parts: dict[str, Any] = {name: (None, value) for name, value in (call.form or {}).items()}
         if call.file is not None:
             field, name, content, kind = call.file
-            request["files"] = {field: (name, _opened(content), kind)}
+            parts[field] = (name, _opened(content), kind)
+        if parts:
+            request["files"] = parts
         return request
 
     def _auth_for(self, call: Call) -> httpx.Auth | None:
@@ -112,7 +117,8 @@ def _opened(content: Content) -> bytes | IO[bytes]:
 class _Pages:
     """A way through the pages of a list; each task comes once, and a list that begins anew is at its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: TaskFilter) -> None:
+        self.wanted = wanted
         self.number: int | None = 1
         self._seen: set[str] = set()
 
@@ -120,7 +126,9 @@ class _Pages:
         """Return what a page brings that none before it did."""
         fresh = [task for task in page.tasks if task.task_id not in self._seen]
         self._seen.update(task.task_id for task in fresh)
-        self.number = page.next_page if fresh else None
+        is_over = not fresh and (page.last_id is None or page.last_id == self.wanted.after)
+        self.number = None if is_over else page.next_page
+        self.wanted = replace(self.wanted, after=page.last_id)
         return fresh
 
 
@@ -200,9 +208,9 @@ class WanClient(_Base):
 
     def list_tasks(self, wanted: TaskFilter) -> Iterator[VideoTask]:
         """Yield the tasks of the vendor's list, page by page."""
-        pages = _Pages()
+        pages = _Pages(wanted)
         while pages.number is not None:
-            yield from pages.take(self.run(self.flows.page(wanted, pages.number, Patience())))
+            yield from pages.take(self.run(self.flows.page(pages.wanted, pages.number, Patience())))
 
     def cancel_task(self, handle: TaskHandle, patience: Patience | None = None) -> bool:
         """Cancel a queued task; ``False`` when the vendor cannot any more."""
@@ -300,9 +308,9 @@ class AsyncWanClient(_Base):
 
     async def list_tasks(self, wanted: TaskFilter) -> AsyncIterator[VideoTask]:
         """Yield the tasks of the vendor's list, page by page."""
-        pages = _Pages()
+        pages = _Pages(wanted)
         while pages.number is not None:
-            for task in pages.take(await self.run(self.flows.page(wanted, pages.number, Patience()))):
+            for task in pages.take(await self.run(self.flows.page(pages.wanted, pages.number, Patience()))):
                 yield task
 
     async def cancel_task(self, handle: TaskHandle, patience: Patience | None = None) -> bool:

@@ -37,6 +37,7 @@ Flow: TypeAlias = Generator[Call | Pause, Outcome, T]
 
 RETRIED_QUERY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 PERMANENT = (WanAuthError, WanBillingError, WanModerationError, WanRejectedError)
+UNKNOWN_CALL = frozenset({"404", "405"})
 ASKED_MAX = 120.0
 """Seconds: a query asked to wait for longer is given up, and its error says for how long."""
 
@@ -267,6 +268,8 @@ class Flows:
         if not self.vendor.has_cancel:
             return False
         try:
+            if self.vendor.cancels_by_deleting and (yield from self.get_task(handle, patience)).status.is_ended:
+                return False
             yield from self.query(
                 self.vendor.cancel_call(handle),
                 patience,
@@ -295,7 +298,7 @@ class Flows:
         return url
 
     def key_check(self, patience: Patience) -> Flow[Proof]:
-        """Prove the key.
+        """Prove the key; a server that may have none, and knows no such call, has at least answered.
 
         :raises WanError: saying what is wrong with it.
         """
@@ -304,7 +307,12 @@ class Flows:
             self._json_of(answer, "test_connection")
             return Proof(f"{self.vendor.title} accepts the key", served_at(answer))
 
-        return (yield from self.query(self.vendor.key_call(), patience, read))
+        try:
+            return (yield from self.query(self.vendor.key_call(), patience, read))
+        except WanRejectedError as error:
+            if self.vendor.needs_key or error.code not in UNKNOWN_CALL:
+                raise
+            return Proof(f"{self.vendor.title} answers; it has no call that would prove a key")
 
     def _json_of(self, answer: Answer, call: str, task_id: str | None = None) -> dict[str, Any]:
         content = answer.json()

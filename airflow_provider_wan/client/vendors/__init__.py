@@ -15,6 +15,7 @@ _VENDORS = {
     "gccai": ("gccai", "Gccai"),
     "powertokens": ("powertokens", "PowerTokens"),
     "freepik": ("freepik", "Freepik"),
+    "openai": ("openai", "OpenAi"),
 }
 VENDOR_NAMES = tuple(_VENDORS)
 DEFAULT_VENDOR = "dashscope"

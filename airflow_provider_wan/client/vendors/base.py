@@ -50,6 +50,8 @@ class TaskFilter:
     model: str | None = None
     mode: Mode | None = None
     page_size: int = 100
+    after: str | None = None
+    """The id after which rows are wanted, at a vendor whose pages go on from a task instead of having numbers."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,14 @@ class TaskPage:
     """One page of a vendor's task list; ``next_page`` is ``None`` on the last one.
 
     :param served_at: the vendor's clock when it answered.
+    :param last_id: where the next page goes on, at a vendor whose pages have no numbers.
     """
 
     tasks: list[VideoTask]
     next_page: int | None
     total: int | None = None
     served_at: datetime | None = None
+    last_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,10 @@ class Vendor(ABC):
     past_the_end: ClassVar[str] = ""
     """The word by which the vendor refuses a page of the list beyond the last one."""
     has_cancel: ClassVar[bool] = False
+    cancels_by_deleting: ClassVar[bool] = False
+    """Whether a cancel deletes a task, running or not, and its result: then a finished one must not be cancelled, and
+    the vendor does not know a cancelled one any more."""
+    needs_key: ClassVar[bool] = True
     has_idempotency_key: ClassVar[bool] = False
     has_content_endpoint: ClassVar[bool] = False
     """Whether a result can be had from the API's own host, with the key, when no URL is given."""
@@ -136,7 +144,7 @@ class Vendor(ABC):
         return False
 
     def base_url(self, region: str | None, workspace_id: str | None) -> str:
-        """Return the origin and path prefix of the API."""
+        """Return the origin and path prefix of the API; a vendor without a ``default_host`` has none."""
         return f"https://{self.default_host}"
 
     def region_of(self, account: Account) -> str | None:
@@ -144,8 +152,9 @@ class Vendor(ABC):
         return None
 
     def auth_headers(self, account: Account) -> dict[str, str]:
-        """Return the headers that carry the key; added only for the account's own origin."""
-        return {"Authorization": f"Bearer {account.api_key.get_secret_value()}"}
+        """Return the headers that carry the key (none where there is none); for the account's own origin only."""
+        key = account.api_key.get_secret_value()
+        return {"Authorization": f"Bearer {key}"} if key else {}
 
     def model_of(self, request: VideoRequest) -> str:
         """Return the model to name: the request's own, or this vendor's Wan 2.7 model of the mode."""

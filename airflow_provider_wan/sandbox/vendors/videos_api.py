@@ -51,6 +51,11 @@ class VideosApi(VendorApi):
             Route(f"{base}/v1/videos/{{task_id}}/content", self._content, methods=["GET"]),
         ]
 
+    @property
+    def deletes_unfinished(self) -> bool:
+        """Whether a deletion ends what is still being made."""
+        return False
+
     # What the vendors differ in ------------------------------------------------------------------------------
 
     @abstractmethod
@@ -133,8 +138,11 @@ class VideosApi(VendorApi):
 
     def _delete(self, call: ApiCall) -> Reply:
         task = self.owned(call)
-        if not task.over:
+        if not task.over and not self.deletes_unfinished:
             raise Refusal(400, None, "The video is still being made; only a finished one can be deleted")
+        if not task.over:
+            self.world.drop(task)
+            self.world.billing.cancel(task.id, self.name, accepted=True)
         self.world.expire(task)
         return Reply(200, {"id": task.id, "object": "video.deleted", "deleted": True})
 

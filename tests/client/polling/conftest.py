@@ -44,7 +44,7 @@ class Desk:
     def account(self, vendor: str = "dashscope", key: str = KEY, **details: Any) -> Account:
         return Account(
             vendor=vendor,
-            base_url=self.sandbox.url,
+            base_url=self.sandbox.base_url(vendor),
             api_key=SecretStr(key),
             **{"queries_per_second": 100.0, **details},
         )

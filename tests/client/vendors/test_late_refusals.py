@@ -41,6 +41,8 @@ LATE: list[tuple[str, Mode, str | None, str, list[str]]] = [
     ("freepik", I2V, None, "Field required: start_image_url", ["start_image_url is the parameter first_frame"]),
     ("freepik", I2V, None, "invalid params: video_url", ["video_url is the parameter first_clip"]),
     ("freepik", EDIT, None, "Validation failed; video_url: too long", ["video_url is the parameter video"]),
+    ("openai", T2V, "invalid_value", "size must be WIDTHxHEIGHT", ["size is the parameter resolution or ratio"]),
+    ("openai", I2V, None, "Field required: input_reference", ["input_reference is the parameter first_frame"]),
     ("freepik", R2V, None, "video_urls is not valid", ["video_urls is the parameter reference_videos"]),
 ]  # fmt: skip
 

@@ -19,6 +19,7 @@ from airflow_provider_wan.client.requests import (
     VideoRequest,
 )
 from airflow_provider_wan.client.tasks import Mode
+from airflow_provider_wan.client.vendors import pixels
 from airflow_provider_wan.client.vendors.base import cannot, without_none
 
 _LEGACY = re.compile(r"^wanx?2\.(?P<minor>[1256])-(?P<kind>t2v|i2v|kf2v|r2v)\b")
@@ -31,15 +32,8 @@ _MODES = {
 }
 
 SIZES = {
-    "480P": {"16:9": "832*480", "9:16": "480*832", "1:1": "624*624"},
-    "720P": {"16:9": "1280*720", "9:16": "720*1280", "1:1": "960*960", "4:3": "1088*832", "3:4": "832*1088"},
-    "1080P": {
-        "16:9": "1920*1080",
-        "9:16": "1080*1920",
-        "1:1": "1440*1440",
-        "4:3": "1632*1248",
-        "3:4": "1248*1632",
-    },
+    tier: {ratio: f"{width}*{height}" for ratio, (width, height) in sizes.items()}
+    for tier, sizes in pixels.SIZES.items()
 }
 
 _TIERS = (

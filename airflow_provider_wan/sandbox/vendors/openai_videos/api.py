@@ -79,6 +79,11 @@ class OpenAiVideosApi(VideosApi):
         return Reply(refusal.status, {"error": error}, {"x-request-id": request_id, **refusal.headers})
 
     @property
+    def deletes_unfinished(self) -> bool:
+        """Whether a deletion ends what is still being made."""
+        return self.settings.openai_delete == "any"
+
+    @property
     def content_by(self) -> Literal["redirect", "stream"]:
         """How the content endpoint gives the video."""
         return self.settings.openai_content

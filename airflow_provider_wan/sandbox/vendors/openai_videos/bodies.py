@@ -35,6 +35,7 @@ class Bodies:
         prompt = self._top.text("prompt", required=True) or ""
         self._top.text("negative_prompt")
         self._top.integer("seed", 0, SEED_MAX)
+        self._top.flag("generate_sound")
         self._top.allow(*SAMPLING, "remixed_from")
         picture = self._picture()
         size, seconds = self._size(), self._seconds()
@@ -55,7 +56,11 @@ class Bodies:
         if isinstance(given, dict):
             # The JSON form of OpenAI's page.
             return self._top.object("input_reference").url("image_url", web_or_image, required=True)
-        return self._top.url("input_reference", web_or_image)
+        # Two servers' own names for a picture that they fetch.
+        other = self._top.url("reference_url", web_or_image)
+        if isinstance(self._top.get("image_reference"), dict):
+            other = self._top.object("image_reference").url("image_url", web_or_image, required=True)
+        return self._top.url("input_reference", web_or_image) or other
 
     def _size(self) -> tuple[int, int]:
         text = self._top.text("size") or "1280x720"
