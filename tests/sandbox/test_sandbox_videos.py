@@ -58,9 +58,28 @@ def test_list_pages_by_id_and_delete_forgets(wire: Wire, path: str) -> None:
 
 @pytest.mark.parametrize("path", [OWN, GATEWAY])
 def test_video_that_is_being_made_cannot_be_deleted(wire: Wire, path: str) -> None:
+    wire.sandbox.configure(openai_delete="finished")
     task_id = made(wire, path, "x [sandbox hold]")
     assert wire.http.delete(f"{path}/{task_id}").status_code == 400
     assert wire.http.get(f"{path}/{task_id}").status_code == 200
+
+
+def test_own_server_ends_what_is_deleted(wire: Wire) -> None:
+    task_id = made(wire, OWN, "x [sandbox run-forever]")
+    assert wire.http.delete(f"{OWN}/{task_id}").json() == {"id": task_id, "object": "video.deleted", "deleted": True}
+    assert wire.http.get(f"{OWN}/{task_id}").status_code == 404
+    ledger = wire.sandbox.ledger()
+    assert [entry["accepted"] for entry in ledger["cancels"]] == [True]
+    assert (ledger["created"][0]["status"], ledger["billed"]) == ("CANCELED", [])
+
+
+def test_own_server_takes_a_picture_by_the_names_of_its_kinds(wire: Wire) -> None:
+    wire.sandbox.configure(strict_fields=True)
+    picture = "https://media.example.com/a.png"
+    for field in ({"image_reference": {"image_url": picture}}, {"reference_url": picture}):
+        body = {"prompt": "x", "generate_sound": False, **field}
+        assert wire.http.post(OWN, json=body).status_code == 200
+    assert [task["mode"] for task in wire.sandbox.tasks()] == ["image_to_video"] * 2
 
 
 # A server of one's own ------------------------------------------------------------------------------------
