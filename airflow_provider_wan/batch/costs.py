@@ -11,6 +11,11 @@ from airflow_provider_wan.client.costs import CostEstimate, NoPrice, Part, check
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def check_cost(batch: Batch) -> None:
     """Log what the items that are not paid yet will cost, and refuse them above ``max_cost``.
 
@@ -20,7 +25,7 @@ def check_cost(batch: Batch) -> None:
         return
     parts = [Part(f"row {item.id}", _estimate(batch, item, entry)) for item, entry in batch if entry.is_open]
     if parts:
-        batch.log.info("Estimated cost of the %d videos that are to be paid: %s", len(parts), sum_line(parts))
+        batch.log.info("Estimated cost of %s to be paid: %s", counted(len(parts), "video"), sum_line(parts))
     check_max_cost(parts, batch.settings.max_cost, batch.settings.on_unknown_price)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow_provider_wan.batch.batch import Batch
-from airflow_provider_wan.batch.costs import costs_of
+from airflow_provider_wan.batch.costs import costs_of, counted
 from airflow_provider_wan.batch.manifest import status_of, write_manifest
 from airflow_provider_wan.client.costs import money, sum_costs
 from airflow_provider_wan.client.errors import WanError
@@ -52,7 +52,7 @@ class Progress:
         batch.ledger.show({"total": len(batch.items), **counts} | more)
         shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         spent = "".join(f"; {money(cost['amount'])} {cost['currency']} so far" for cost in costs)
-        batch.log.info("%s: %s%s", videos(len(batch.items)), shown, spent)
+        batch.log.info("%s: %s%s", counted(len(batch.items), "video"), shown, spent)
         for name, figures in accounts.items():
             batch.log.info("%s: %s", name, ", ".join(f"{count} {what}" for what, count in figures.items() if count))
         self._show(batch)
@@ -92,11 +92,6 @@ def _figures(batch: Batch) -> dict[str, Any]:
     return {"accounts": found} if found else {}
 
 
-def videos(count: int) -> str:
-    """Return a number of videos in words."""
-    return f"{count} video" if count == 1 else f"{count} videos"
-
-
 def _missing(batch: Batch) -> str:
     """Say what became of the videos that are not there: some may have been paid."""
     entries = [entry for _, entry in batch if status_of(entry) != TaskStatus.SUCCEEDED]
@@ -108,9 +103,10 @@ def _missing(batch: Batch) -> str:
         "not submitted": sum(entry.is_open for entry in entries),
     }
     counts = {"not made": len(entries) - sum(counts.values())} | counts
-    first, *others = [f"{count} were {what}" for what, count in counts.items() if count]
+    verb = "was" if len(batch.items) == 1 else "were"
+    first, *others = [f"{count} {verb} {what}" for what, count in counts.items() if count]
     count, _, what = first.partition(" ")
-    return "; ".join([f"{count} of {videos(len(batch.items))} {what}", *others])
+    return "; ".join([f"{count} of {counted(len(batch.items), 'video')} {what}", *others])
 
 
 def summary_of(batch: Batch) -> dict[str, Any]:

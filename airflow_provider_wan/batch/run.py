@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_wan.batch.accounts import SEVERAL, BatchAccounts
 from airflow_provider_wan.batch.batch import Batch
-from airflow_provider_wan.batch.costs import cost_of_ending
+from airflow_provider_wan.batch.costs import cost_of_ending, counted
 from airflow_provider_wan.batch.item_ledger import read_objects
 from airflow_provider_wan.batch.items import build_items
 from airflow_provider_wan.batch.ledger import BatchLedger
@@ -318,7 +318,9 @@ class BatchRun:
             survives_clear=survives_clear(self._store),
         )
         sought = f", {len(wait.searches)} lost ones are looked for" if wait.searches else ""
-        self._log.info("The worker is free now; %d tasks are waited for%s", len(wait.window), sought)
+        self._log.info(
+            "The worker is free now: the triggerer waits for %s%s", counted(len(wait.window), "task"), sought
+        )
         self._operator.defer(trigger=trigger, method_name="execute_round", timeout=settings.timeout + BACKSTOP)
 
     async def _wait_here(self, settings: BatchSettings, wait: _Wait) -> WindowOutcome:

@@ -40,6 +40,7 @@ from airflow_provider_wan.durable import (
     Policies,
     SubmissionHeld,
 )
+from airflow_provider_wan.hooks.account import with_account
 from airflow_provider_wan.telemetry import metrics
 
 EVERYTHING = "*"
@@ -246,6 +247,8 @@ class Submitting:
 
     def _died(self, item: Item, name: str, error: WanError) -> None:
         """Leave an account alone that cannot be paid with; its items go to the others, while there are any."""
+        if isinstance(error, WanAuthError):
+            error = with_account(error, name, self._accounts.account(name))
         self._accounts.refused(name, error, self._in_flight[name])
         if self._accounts.is_choice and self._batch.entry(item).is_in_doubt:
             # What is lost there can only be found there.

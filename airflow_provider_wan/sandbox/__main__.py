@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 from pydantic import ValidationError
 
 # The vendors' real limits (DashScope's: 20 queries and 5 submissions a second), for load tests.
 VENDOR_LIMITS = {"query_qps": 20, "submit_qps": 5, "running_limit": 5, "queue_limit": 500, "answer_delay": 0.15}
+
+NO_VIDEOS = (
+    "Videos cannot be downloaded here, all else works: to render them, pip install 'airflow-provider-wan[sandbox]'"
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,6 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     given = vars(parser().parse_args(arguments))
     port, more = given.pop("port"), given.pop("more", [])
+    if find_spec("av") is None:
+        sys.stderr.write(f"{NO_VIDEOS}\n")
     limits = VENDOR_LIMITS if given.pop("vendor_limits", False) else {}
     try:
         sandbox = Sandbox(port, **{**limits, **given, **dict(more)})

@@ -29,7 +29,7 @@ def test_the_sum_is_in_the_log_before_and_in_the_summary_after(
     batch = rounds(shots(3), max_cost="0.60 USD")
     summary = batch.run()
     out = capsys.readouterr().out
-    assert "Estimated cost of the 3 videos that are to be paid: 0.60 USD" in out
+    assert "Estimated cost of 3 videos to be paid: 0.60 USD" in out
     assert "3 videos: 3 succeeded; 0.60 USD so far" in out
     assert summary["cost"] == {"amount": 0.6, "currency": "USD", "basis": "usage"}
     assert summary["costs"] == [{"amount": 0.6, "currency": "USD", "basis": "usage", "videos": 3}]

@@ -116,6 +116,25 @@ def test_key_and_billing_stop_the_submitting_and_keep_what_runs(
     assert batch.billed == ["a", "b", "c", "d"]
 
 
+def test_a_wrong_key_is_said_with_connection_host_and_region(
+    rounds: MakeRounds, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(monkeypatch, sandbox.url, "dashscope", region="ap-northeast-1")
+    sandbox.configure(api_keys=["sk-another-one"])
+    error = rounds([row("a")]).fails()
+    assert f"connection 'wan_default': {sandbox.url}" in str(error)
+    assert "region ap-northeast-1" in str(error)
+
+
+def test_one_video_is_said_as_one(rounds: MakeRounds, capsys: pytest.CaptureFixture[str]) -> None:
+    error = rounds([row("a [sandbox fail=DataInspectionFailed]")]).fails()
+    assert "1 of 1 video was not made" in str(error)
+    log = capsys.readouterr().out
+    assert "1 video: 1 submitted" in log
+    assert "waits for 1 task" in log
+    assert "1 videos" not in log
+
+
 def test_a_refused_row_is_given_up_alone(rounds: MakeRounds) -> None:
     batch = rounds([row("a"), row("b [sandbox reject=400:InvalidParameter]"), row("c")])
     assert not is_retryable(batch.fails())

@@ -57,6 +57,11 @@ def test_choices_are_the_lists_of_the_code() -> None:
     assert (tuple(region["enum"]), region["default"]) == (REGIONS, DEFAULT_REGION)
 
 
+def test_the_form_names_vendors_as_people_know_them() -> None:
+    """Two are known by older or by newer names than those of the choice."""
+    assert all(name in FIELDS["vendor"]["description"] for name in ("GCCAI/APIMart", "Freepik/Magnific"))
+
+
 def test_the_hook_says_the_same() -> None:
     assert (WanHook.conn_type, WanHook.hook_name) == (KIND["connection-type"], KIND["hook-name"])
     assert KIND["hook-class-name"] == f"{WanHook.__module__}.{WanHook.__qualname__}"

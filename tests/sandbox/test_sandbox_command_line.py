@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from airflow_provider_wan.sandbox import Sandbox
+from airflow_provider_wan.sandbox import __main__ as command_line
 
 from .conftest import Wire, probe
 
@@ -115,3 +116,13 @@ def test_stop_does_not_wait_for_a_hanging_request() -> None:
 def test_waiting_for_what_never_comes_ends(sandbox: Sandbox) -> None:
     with pytest.raises(TimeoutError):
         sandbox.wait_for(lambda ledger: bool(ledger["billed"]), timeout=0.1)
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_without_its_extra_it_says_what_to_install_before_anything_is_downloaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_installed: bool
+) -> None:
+    monkeypatch.setattr(command_line, "find_spec", lambda name: object() if is_installed else None)
+    monkeypatch.setattr(Sandbox, "serve_forever", lambda self, on_ready: None)
+    assert command_line.main(["--port", "0"]) == 0
+    assert ("pip install 'airflow-provider-wan[sandbox]'" in capsys.readouterr().err) != is_installed

@@ -57,6 +57,7 @@ class Poller:
         self._answered_at = time.monotonic()
         self._has_worked = False
         """Whether this key has ever been answered."""
+        self._is_throttled = False
         self._schedule = Schedule(account.queries_per_second, self._client.vendor.list_tells_time)
         self._catalogue = Catalogue()
         self._finder = Finder(self.ask, self._catalogue)
@@ -231,6 +232,7 @@ class Poller:
     def _take_answer(self, ask: Ask, answer: VideoTask | TaskPage, client: AsyncWanClient) -> None:
         self._schedule.answered(ask, answer, time.monotonic())
         self._refusals = 0
+        self._is_throttled = False
         self._answered_at = time.monotonic()
         if client is self._client:
             self._has_worked = True
@@ -257,6 +259,9 @@ class Poller:
         elif isinstance(error, WanRequestError | WanQuotaError):
             # An answer all the same: the host is the right one.
             self._answered_at = time.monotonic()
+            if isinstance(error, WanQuotaError) and not self._is_throttled:
+                self._is_throttled = True
+                log.info("%s. It is asked less often for a while; the waits go on", error.message)
         elif time.monotonic() - self._answered_at >= self._times.trouble and await self._has_new_account(client):
             return
         if isinstance(ask, Query):

@@ -66,13 +66,10 @@ def _url_problem(field: str, url: str, schemes: tuple[str, ...]) -> Violation | 
         complete = False
     if complete:
         return None
-    return Violation(
-        field,
-        f"is a full URL ({', '.join(f'{name}:' for name in schemes)})",
-        shorten(url),
-        "give a public http(s) URL" if len(schemes) == 2 else "upload a local file first, with WanHook.upload_file",
-        hard=True,
-    )
+    # Which other schemes a vendor takes is the vendor's matter: none is named here that this one might refuse.
+    fix = "give a public http(s) URL"
+    fix = fix if len(schemes) == 2 else f"{fix}, or a file by WanHook.media_url"
+    return Violation(field, "is a full URL (https://…)", shorten(url), fix, hard=True)
 
 
 def _data_url_problem(field: str, url: str) -> Violation | None:

@@ -5,6 +5,7 @@ The rules of what may be sent twice live here, once; ``client`` carries flows ou
 
 from __future__ import annotations
 
+import logging
 import random
 import uuid
 from collections.abc import Callable, Generator
@@ -29,6 +30,8 @@ from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.client.vendors.base import TaskFilter, TaskPage, Upload, Vendor
 from airflow_provider_wan.client.vendors.reading import served_at
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -153,6 +156,8 @@ class Flows:
                 raise self._lost(verdict.error, attempt) if undecided else verdict.error
             attempt += 1
             waited += pause
+            # What a person reads who wonders where the seconds have gone.
+            log.info("%s. The submission is sent again in %.1f s", verdict.error.message, pause)
             yield Pause(pause)
 
     def _judge(self, outcome: Outcome) -> tuple[str, str | None] | _Refusal:

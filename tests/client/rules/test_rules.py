@@ -12,7 +12,21 @@ from airflow_provider_wan.client.requests import build_request
 from airflow_provider_wan.client.rules.families import Family, family_of
 from airflow_provider_wan.client.rules.media import MEDIA_SETS
 from airflow_provider_wan.client.tasks import Mode
-from tests.client.support import CLIP, EDIT, I2V, IMAGE, INLINE, R2V, SMALLEST, SOUND, T2V, checked, make, problems
+from tests.client.support import (
+    CLIP,
+    EDIT,
+    I2V,
+    IMAGE,
+    INLINE,
+    R2V,
+    SMALLEST,
+    SOUND,
+    T2V,
+    VENDORS,
+    checked,
+    make,
+    problems,
+)
 
 V3 = {"model": "wan3.0-video"}
 
@@ -464,3 +478,12 @@ def test_smallest_requests_are_good_everywhere_they_exist() -> None:
     for vendor in ("dashscope", "gccai", "freepik"):
         for mode in SMALLEST:
             assert problems(vendor, make(mode)) == (), (vendor, mode)
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+@pytest.mark.parametrize("url", ["ftp://media.example.com/fox.png", "https:/fox.png", "asset://fox.png"])
+def test_an_address_that_is_refused_names_only_what_this_vendor_takes(vendor: str, url: str) -> None:
+    taken = {"dashscope": {"oss:", "data:"}, "powertokens": {"asset:", "data:"}}.get(vendor, set())
+    for violation in problems(vendor, make(I2V, first_frame=url)):
+        told = f"{violation.rule} {violation.fix}"
+        assert not {name for name in ("oss:", "asset:", "data:") if name in told} - taken, told

@@ -481,3 +481,14 @@ def test_modes_and_models_are_in_the_handle() -> None:
         "submitted_at": made.to_dict()["submitted_at"],
         "request_id": "r1",
     }
+
+
+def test_a_throttled_submission_that_is_sent_again_leaves_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    drive_submit("dashscope", THROTTLED, good("dashscope"), request=make(T2V))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "slow down" in line
+    assert "sent again in" in line
+    caplog.clear()
+    drive_submit("dashscope", good("dashscope"), request=make(T2V))
+    assert caplog.records == []
