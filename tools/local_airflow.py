@@ -49,6 +49,7 @@ class LocalAirflow:
     `home` is wiped at the start unless `keep_home`. `dag_folders` become one DAG bundle each. `database` is SQLite
     unless another one is given. `env` is added last to the environment of every component. `parallelism` is the number
     of tasks that run at once. `refresh_seconds` is how often DAG folders are looked through.
+    `components` are the ones that are started, where not all are needed.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class LocalAirflow:
         parallelism: int = 4,
         refresh_seconds: int = 5,
         keep_home: bool = False,
+        components: Sequence[str] = tuple(COMPONENTS),
         family: ProcessFamily | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
@@ -73,6 +75,7 @@ class LocalAirflow:
         self._parallelism = parallelism
         self._refresh_seconds = refresh_seconds
         self._keep_home = keep_home
+        self._components = tuple(components)
         self._family = family or ProcessFamily()
         self._say = say
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -104,8 +107,8 @@ class LocalAirflow:
         if migrate.wait(timeout):
             raise RuntimeError(f"airflow db migrate failed\n{self.component_log('db-migrate')}")
         self.database.migrated()
-        self._say("starting API server, scheduler, DAG processor and triggerer")
-        for component in COMPONENTS:
+        self._say(f"starting {', '.join(self._components)}")
+        for component in self._components:
             self.start_component(component)
         self.wait_until_healthy(timeout)
         return self
@@ -199,7 +202,7 @@ class LocalAirflow:
             self.thaw(name)
             if name not in COMPONENTS or process.poll() is not None:
                 self.kill(name)
-        missing = [component for component in COMPONENTS if component not in self._running]
+        missing = [component for component in self._components if component not in self._running]
         for component in missing:
             self.start_component(component)
         if missing:

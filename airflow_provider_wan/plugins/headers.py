@@ -26,7 +26,7 @@ def page_policy(host: str | None) -> str:
         "default-src": "'none'",
         "script-src": "'self'",
         "style-src": "'self'",
-        "img-src": f"'self' https: data:{local}",
+        "img-src": f"'self' https: data: blob:{local}",
         "media-src": f"'self' https: blob:{local}",
         "connect-src": "'self'",
         "base-uri": "'none'",

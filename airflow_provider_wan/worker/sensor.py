@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, Watch, error_of
-from airflow_provider_wan.client.tasks import TaskHandle, result_of, utc_now
+from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, result_of, utc_now
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideoLink
 from airflow_provider_wan.worker.failing import fail
@@ -23,6 +23,7 @@ from airflow_provider_wan.worker.settings import (
     ends_at,
     times_in_force,
 )
+from airflow_provider_wan.worker.shown import show_handed
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, PokeReturnValue
@@ -55,6 +56,7 @@ def begun(settings: Callable[[], Mapping[str, Any]], operator: TaskOperator, con
     try:
         return Sensing(SensorSettings(**settings()), operator, context)
     except WanError as error:
+        show_handed(operator, context, None, error=error, billed="maybe")
         fail(error)
 
 
@@ -98,6 +100,9 @@ class Sensing:
         hook, handle = WanHook(settings.conn_id), settings.handle
         try:
             page = hook.vendor.task_page(handle, hook.account)
+            is_first = getattr(self._operator, "video_link", None) is None
+            if is_first:
+                show_handed(self._operator, self._context, handle.to_dict(), page=page)
             WanVideoLink().show(
                 self._operator, self._context, page, now=not getattr(self._operator, "deferrable", True)
             )
@@ -116,7 +121,7 @@ class Sensing:
         try:
             ending = ending_in(event)
         except WanError as error:
-            fail(error)
+            self._fail(error)
         return self._finish(ending)
 
     @property
@@ -127,9 +132,15 @@ class Sensing:
 
     def _finish(self, ending: Ending) -> dict[str, Any]:
         if ending.status is not EndingStatus.SUCCESS:
-            fail(error_of(ending))
+            self._fail(error_of(ending), ending.task)
         conn_id = self._settings.conn_id
         result = result_of(WanHook(conn_id).priced(ending.task), wan_conn_id=conn_id)
         WanVideoLink().show(self._operator, self._context, result["video_url"])
         push_own(self._operator, self._context, result)
         return result
+
+    def _fail(self, error: WanError, task: VideoTask | None = None) -> NoReturn:
+        known = self._settings.handle.to_dict() | (task.model_dump(mode="json", exclude_none=True) if task else {})
+        # Whatever this sensor could not do: the task that it waits for was submitted.
+        show_handed(self._operator, self._context, known, error=error, billed=None if task else "maybe")
+        fail(error)

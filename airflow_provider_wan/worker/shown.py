@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow_provider_wan.client.errors import WanError, WanSubmissionUnknown
@@ -19,17 +19,17 @@ def show_generation(
     error: WanError | None = None,
 ) -> None:
     """Show the video of this task instance: that it is submitted, in doubt or failed."""
-    if not gallery_is_on():
-        return
-    try:
+
+    def fields() -> dict[str, Any]:
         request = operator.request_or_none(context)
-        fields = operator.request_fields() if request is None else request.model_dump(mode="json", exclude_none=True)
-        fields = {"mode": str(getattr(operator, "mode", "")) or None, **fields}
-        conn_id = (handle or {}).get("wan_conn_id") or _name(operator.wan_conn_id)
-        shown = generation(state, fields, handle=handle, conn_id=conn_id, page=page, error=error)
-        context["ti"].xcom_push(key=GENERATION_KEY, value=shown)
-    except Exception as problem:  # noqa: BLE001 - a page that shows less is no reason to fail a paid task
-        operator.log.debug("The gallery is not told: %r", problem)
+        known = operator.request_fields() if request is None else request.model_dump(mode="json", exclude_none=True)
+        return {"mode": str(getattr(operator, "mode", "")) or None, **known}
+
+    def shown() -> dict[str, Any]:
+        conn_id = _conn_id(operator, handle)
+        return generation(state, fields(), handle=handle, conn_id=conn_id, page=page, error=error)
+
+    _show(operator, context, shown)
 
 
 def show_failure(operator: Any, context: Any, error: WanError, handle: Mapping[str, Any] | None = None) -> None:
@@ -37,6 +37,44 @@ def show_failure(operator: Any, context: Any, error: WanError, handle: Mapping[s
     state = "in_doubt" if isinstance(error, WanSubmissionUnknown) else "failed"
     known = {"task_id": error.task_id} | dict(handle or {})
     show_generation(operator, context, state, handle=known, error=error)
+
+
+def show_handed(
+    operator: Any,
+    context: Any,
+    handle: Mapping[str, Any] | None,
+    *,
+    page: str | None = None,
+    error: Exception | None = None,
+    billed: str | None = None,
+) -> None:
+    """Show a video that another task submitted: that it is waited for, or why it did not come here.
+
+    :param handle: the handle or the result that was handed on, where it could be read.
+    :param billed: whether the other task's video is billed: ``yes``, ``maybe``; by the error's class if not given.
+    """
+    state = "failed" if error else "submitted"
+
+    def shown() -> dict[str, Any]:
+        found = generation(state, None, handle=handle, conn_id=_conn_id(operator, handle), page=page, error=error)
+        if error and billed:
+            found["error"]["billed"] = billed
+        return found
+
+    _show(operator, context, shown)
+
+
+def _conn_id(operator: Any, handle: Mapping[str, Any] | None) -> str | None:
+    return (handle or {}).get("wan_conn_id") or _name(operator.wan_conn_id)
+
+
+def _show(operator: Any, context: Any, shown: Callable[[], dict[str, Any]]) -> None:
+    if not gallery_is_on():
+        return
+    try:
+        context["ti"].xcom_push(key=GENERATION_KEY, value=shown())
+    except Exception as problem:  # noqa: BLE001 - a page that shows less is no reason to fail a paid task
+        operator.log.debug("The gallery is not told: %r", problem)
 
 
 def show_items(operator: Any, context: Any, xcoms: Mapping[str, Any]) -> None:

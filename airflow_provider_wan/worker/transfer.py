@@ -16,6 +16,7 @@ from airflow_provider_wan.worker.failing import fail
 from airflow_provider_wan.worker.outputs import push_own
 from airflow_provider_wan.worker.places import own_place
 from airflow_provider_wan.worker.settings import TaskOperator, conn_id_of
+from airflow_provider_wan.worker.shown import show_handed
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -35,17 +36,22 @@ def transfer(
     found = store.get(STATE_KEY) if store is not None else None
     stored = found if isinstance(found, dict) else None
     hook: WanHook | None = None
+    known: Mapping[str, Any] | None = None
     try:
         given = values()
         handle, target = given["result"], str(own_place(given["store_to"], operator, context))
         hook = WanHook(conn_id_of(handle, given["wan_conn_id"]))
-        known = _fields_of(result)
+        known = {"wan_conn_id": hook.wan_conn_id} | _fields_of(result) | handle.to_dict()
         task = _present(hook, handle, known, operator)
-        full = result_of(task, **({"wan_conn_id": hook.wan_conn_id} | known | handle.to_dict()))
+        full = result_of(task, **known)
         former = _of_this_task(stored, handle)
         landed = land_once(task, target, hook.account, former, log=operator.log)
-    except WanError as error:
-        fail(error)
+    except (WanError, OSError) as error:
+        is_made = bool(known and known.get("video_url"))
+        show_handed(operator, context, known, error=error, billed="yes" if is_made else "maybe")
+        if isinstance(error, WanError):
+            fail(error)
+        raise
     finally:
         if hook is not None:
             hook.close()

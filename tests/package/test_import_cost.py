@@ -37,3 +37,28 @@ def test_importing_the_operators_costs_little(room: str) -> None:
     assert f"airflow_provider_wan.{room}" in loaded
     assert set(loaded) & FOR_WORKERS == set()
     assert len(loaded) <= LIMIT, loaded
+
+
+PLUGIN = """
+import json, sys
+import airflow.plugins_manager
+from airflow.providers.common.compat.sdk import AirflowPlugin, conf
+before = set(sys.modules)
+from airflow_provider_wan.plugins.gallery import WanGalleryPlugin
+assert WanGalleryPlugin().external_views
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+def test_the_plugin_costs_other_processes_nothing_but_itself() -> None:
+    """Scheduler, triggerer and DAG processor import it too; the app is for the API server alone."""
+    said = subprocess.run([sys.executable, "-c", PLUGIN], capture_output=True, text=True, check=True, timeout=120)
+    loaded = set(json.loads(said.stdout.splitlines()[-1]))
+    assert "airflow_provider_wan.plugins.gallery" in loaded
+    assert loaded <= {
+        "airflow_provider_wan",
+        "airflow_provider_wan.links",
+        "airflow_provider_wan.links.gallery",
+        "airflow_provider_wan.plugins",
+        "airflow_provider_wan.plugins.gallery",
+    }

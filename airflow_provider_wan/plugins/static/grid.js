@@ -3,6 +3,7 @@
 import { button, h, setText } from "./dom.js";
 import { costOf, modeName, money, span, times } from "./format.js";
 import { nameOf } from "./data.js";
+import { NotPlayed, Posters } from "./posters.js";
 import { T } from "./texts.js";
 
 const NEAR = "300px";
@@ -15,10 +16,15 @@ export class Grid {
     this.select = select;
     this.isSelected = isSelected;
     this.views = new Map();
+    this.posters = new Posters();
     this.element = h("ul", { class: "grid", "aria-label": T.title, onkeydown: (event) => this.move(event) });
-    this.watcher = new IntersectionObserver((seen) => seen.forEach((entry) => this.views.get(entry.target.dataset.id)?.see(entry.isIntersecting)), {
-      rootMargin: NEAR,
-    });
+    this.watcher = new IntersectionObserver((entries) => this.see(entries), { rootMargin: NEAR });
+  }
+
+  see(entries) {
+    for (const { target, isIntersecting } of entries) this.views.get(target.dataset.id)?.see(isIntersecting);
+    const whole = this.element.querySelector(".card:not(.bare)");
+    if (whole) this.element.style.setProperty("--card-height", `${whole.offsetHeight}px`);
   }
 
   show(cards) {
@@ -73,36 +79,58 @@ export class Grid {
   }
 }
 
+// A card far from the window is a button with a name, at its full height: 500 whole ones would be 60 MB.
 class CardView {
   constructor(grid, card) {
     this.grid = grid;
     this.isSeen = false;
+    this.spoken = h("span", { class: "off-screen" });
+    this.opener = h("button", { type: "button", class: "opener", onclick: () => grid.open(this.card.id) }, this.spoken);
+    this.opener.addEventListener("pointerenter", () => this.preview(true));
+    this.opener.addEventListener("pointerleave", () => this.preview(false));
+    this.element = h("li", { class: "card bare", data: { id: card.id } }, this.opener);
+  }
+
+  build() {
     this.badge = h("span", { class: "badge" });
     this.length = h("span", { class: "chip length" });
     this.note = h("span", { class: "chip note" });
     this.blank = h("span", { class: "blank" });
     this.stage = h("span", { class: "stage" }, this.blank, this.badge, this.length, this.note);
     this.prompt = h("span", { class: "prompt" });
-    this.spoken = h("span", { class: "off-screen" });
-    this.opener = h("button", { type: "button", class: "opener", onclick: () => grid.open(this.card.id) }, this.spoken, this.stage, this.prompt);
-    this.opener.addEventListener("pointerenter", () => this.preview(true));
-    this.opener.addEventListener("pointerleave", () => this.preview(false));
-    this.pick = button("compare", T.select, () => grid.select(this.card.id), { class: "tool pick", "aria-pressed": "false" });
+    this.pick = button("compare", T.select, () => this.grid.select(this.card.id), { class: "tool pick", "aria-pressed": "false" });
     this.name = h("span", { class: "name" });
     this.what = h("span", { class: "what" });
     this.time = h("span", { class: "time" });
     this.cost = h("span", { class: "cost" });
-    this.element = h("li", { class: "card", data: { id: card.id } }, this.opener, this.pick, h("div", { class: "facts" }, this.name, this.what, h("span", { class: "line" }, this.time, this.cost)));
+    this.opener.append(this.stage, this.prompt);
+    this.element.append(this.pick, h("div", { class: "facts" }, this.name, this.what, h("span", { class: "line" }, this.time, this.cost)));
+    this.element.classList.remove("bare");
+    this.fill();
+  }
+
+  strip() {
+    this.element.classList.add("bare");
+    this.opener.replaceChildren(this.spoken);
+    this.element.replaceChildren(this.opener);
+    for (const name of ["badge", "length", "note", "blank", "stage", "prompt", "pick", "name", "what", "time", "cost"]) this[name] = null;
   }
 
   update(card) {
-    if (this.card?.seen === card.seen) return this.tick();
-    this.card = card;
+    if (this.card?.seen !== card.seen) {
+      this.card = card;
+      setText(this.spoken, `${T.open(nameOf(card))} `);
+      if (this.isSeen) this.fill();
+    }
+    this.tick();
+  }
+
+  fill() {
+    const { card } = this;
     const words = card.prompt || card.label || (["waiting", "starting"].includes(card.state) ? T.laterPrompt : T.noPrompt);
     setText(this.prompt, words);
     this.prompt.classList.toggle("unknown", !card.prompt);
     setText(this.name, nameOf(card));
-    setText(this.spoken, `${T.open(nameOf(card))} `);
     const shape = [modeName(card), card.model, card.resolution, card.ratio, card.wan_conn_id].filter(Boolean);
     if (card.seed !== undefined) shape.push(`${T.names.seed} ${card.seed}`);
     setText(this.what, shape.join(" · "));
@@ -110,7 +138,7 @@ class CardView {
     setText(this.length, card.duration > 0 ? `${card.duration} ${T.second}` : "");
     const cost = costOf(card);
     setText(this.cost, cost ? money(cost.amount, cost.currency) : "");
-    this.opener.title = words;
+    this.prompt.title = words;
     this.tick();
     this.mark();
     this.poster();
@@ -119,7 +147,8 @@ class CardView {
   tick() {
     const { card, grid } = this;
     const state = grid.store.stateOf(card);
-    this.element.dataset.state = state;
+    if (this.element.dataset.state !== state) this.element.dataset.state = state;
+    if (!this.stage) return;
     setText(this.badge, T.states[state] || state);
     const { queue, total } = times(card);
     let time = "";
@@ -128,7 +157,7 @@ class CardView {
     setText(this.time, time);
     setText(this.note, this.noteOf(state));
     setText(this.blank, this.blankOf(state));
-    if (state === "expired" && this.video) this.poster();
+    if (state === "expired" && this.picture) this.poster();
   }
 
   noteOf(state) {
@@ -139,13 +168,14 @@ class CardView {
   }
 
   blankOf(state) {
-    if (this.video) return "";
+    if (this.picture) return "";
     const { error } = this.card;
-    if (state === "done") return T.noPicture;
+    if (state === "done") return this.isBroken || !this.address ? T.noPicture : "";
     return (error && (error.message || error.code)) || T.stateHints[state] || "";
   }
 
   mark() {
+    if (!this.pick) return;
     const isSelected = this.grid.isSelected(this.card.id);
     this.pick.setAttribute("aria-pressed", String(isSelected));
     const label = isSelected ? T.deselect : T.select;
@@ -157,45 +187,73 @@ class CardView {
   see(isSeen) {
     if (this.isSeen === isSeen) return;
     this.isSeen = isSeen;
-    this.poster();
+    if (isSeen) this.build();
+    else {
+      this.poster();
+      this.strip();
+    }
   }
 
-  // A video element holds decoders and buffers: only cards that are near the window have one.
+  // What is seen of the video: the first frame as a picture, only while the card is near the window.
   poster() {
     const source = this.isSeen ? this.grid.store.sourceOf(this.card) : null;
     const address = source ? `${source.address}#t=0.1` : null;
-    if (this.video?.dataset.address === address) return;
-    if (this.video) {
-      this.video.removeAttribute("src");
-      this.video.load();
-      this.video.remove();
-      this.video = null;
+    if (this.address === address) return;
+    this.grid.posters.leave(this.address);
+    this.preview(false);
+    this.showPicture(null);
+    this.address = address;
+    this.isBroken = false;
+    if (address === null) return;
+    const kept = this.grid.posters.kept(address);
+    if (kept) this.showPicture(picture(kept));
+    else this.grid.posters.want(address, this.stage.clientWidth, ({ picture: found, failure }) => {
+      if (found) this.showPicture(picture(found));
+      else if (!(failure instanceof NotPlayed)) this.showPicture(liveVideo(address));
+      else {
+        this.isBroken = true;
+        this.tick();
+      }
+    });
+  }
+
+  showPicture(element) {
+    if (this.picture?.tagName === "VIDEO") unload(this.picture);
+    this.picture?.remove();
+    this.picture = element;
+    if (element) {
+      element.classList.add("picture");
+      this.stage.prepend(element);
     }
-    if (address && this.broken !== address) {
-      this.video = h("video", { muted: true, playsInline: true, preload: "metadata", tabIndex: -1, "aria-hidden": "true", disablePictureInPicture: true, data: { address } });
-      this.video.addEventListener("error", () => {
-        this.broken = address;
-        this.poster();
-      });
-      this.video.src = address;
-      this.stage.prepend(this.video);
-    }
-    this.stage.classList.toggle("broken", Boolean(address) && this.broken === address);
     setText(this.blank, this.blankOf(this.grid.store.stateOf(this.card)));
   }
 
   preview(isOn) {
     clearTimeout(this.hover);
-    if (!this.video || still.matches) return;
-    const { video } = this;
-    if (isOn) {
+    if (!isOn) {
+      if (this.video) unload(this.video);
+      this.video?.remove();
+      this.video = null;
+    } else if (this.picture && !still.matches) {
       this.hover = setTimeout(() => {
-        video.loop = true;
-        video.play().catch(() => {});
+        this.video = liveVideo(this.address);
+        this.picture.after(this.video);
+        this.video.play().catch(() => {});
       }, 250);
-    } else {
-      video.pause();
-      if (video.currentTime > 0.1) video.currentTime = 0.1;
     }
   }
+}
+
+function picture(address) {
+  return h("img", { src: address, alt: "" });
+}
+
+// Where no picture can be made of the frame: from another origin, above all.
+function liveVideo(address) {
+  return h("video", { muted: true, playsInline: true, loop: true, preload: "metadata", tabIndex: -1, "aria-hidden": "true", disablePictureInPicture: true, src: address });
+}
+
+function unload(video) {
+  video.removeAttribute("src");
+  video.load();
 }

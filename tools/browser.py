@@ -6,6 +6,7 @@ Needs ``chromium`` and ``chromedriver`` (Debian: ``apt-get install chromium chro
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import psutil
 
 FLAGS = (
     "--headless",
@@ -135,7 +137,20 @@ class Browser:
     def shot(self, file: Path) -> None:
         file.write_bytes(base64.b64decode(self._call("GET", f"{self._session}/screenshot")))
 
+    def renderer_bytes(self) -> int:
+        """The memory of the tab's own process (PSS), after a garbage collection."""
+        self.cdp("HeapProfiler.collectGarbage")
+        tabs = [process for process in psutil.Process(self._driver.pid).children(recursive=True) if _is_tab(process)]
+        return sum(process.memory_full_info().pss for process in tabs)
+
     def complaints(self) -> list[str]:
         """The console's errors since the last call."""
         entries = self._call("POST", f"{self._session}/se/log", {"type": "browser"})
         return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
+
+
+def _is_tab(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        line = process.cmdline()
+        return "--type=renderer" in line and "--extension-process" not in line
+    return False
