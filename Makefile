@@ -1,7 +1,7 @@
 # The build entry points. `make` alone lists them.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-bench demo airflow test test-unit test-system test-thorough test-python-3.12 test-python-3.13 \
+.PHONY: help venv venv-bench demo airflow test test-unit test-system test-system-3.4 test-thorough test-python-3.12 test-python-3.13 \
         test-airflow-3.1 test-airflow-3.2 test-airflow-3.4 lint format types package docs snippets bench constraints clean
 
 # The first Python that Airflow supports and that can make virtual environments; override with `make PYTHON=...`.
@@ -46,6 +46,10 @@ test-unit: venv ## the tests that need no running Airflow; of one folder of test
 AIRFLOWS ?= 1
 test-system: venv ## the tests on real Airflow processes
 	$(BIN)/python -m pytest $(SYSTEM) $(if $(filter-out 1,$(AIRFLOWS)),$(call parallel,$(AIRFLOWS))) $(PYTEST_ARGS)
+
+test-system-3.4: ## clears and loops on real processes of the pre-release 3.4.0b2, on PostgreSQL
+	@$(call install,.venv-3.4,constraints-3.4.txt,distributed)
+	.venv-3.4/bin/python -m pytest tests/system/test_airflow_34.py $(PYTEST_ARGS)
 
 test-thorough: venv ## properties with many new examples, and simulations of thousands of tasks
 	$(BIN)/python -m pytest $(UNIT) $(call parallel,$(WORKERS)) --hypothesis-profile=thorough \

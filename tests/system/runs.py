@@ -91,11 +91,11 @@ class Run:
 
         return wait_until(taken, timeout, f"a triggerer has taken {self.dag_id}.{task_id}")
 
-    def clear(self, *task_ids: str, wish: str | None = None) -> None:
+    def clear(self, *task_ids: str, wish: str | None = None, keep_task_state: bool | None = None) -> None:
         """Clear tasks; `wish` is what the DAG takes its policies from."""
         if wish is not None:
             self.airflow.rest.call("POST", "/variables", json={"key": f"wish_{self.mark}", "value": wish})
-        self.airflow.rest.clear(self.dag_id, self.run_id, task_ids or ["video"])
+        self.airflow.rest.clear(self.dag_id, self.run_id, task_ids or ["video"], keep_task_state=keep_task_state)
 
     def mark_as(self, state: str, task_id: str = "video") -> None:
         self.airflow.rest.mark(self.dag_id, self.run_id, task_id, state)
@@ -125,6 +125,15 @@ class Run:
     def vendor_tasks(self) -> list[Json]:
         """The vendor's tasks of this run, oldest first."""
         return [task for task in self.sandbox.tasks() if self.mark in task["prompt"]]
+
+    def wait_until_it_runs(self, timeout: float = 180) -> None:
+        """Wait until the vendor runs all tasks of this run, so that none can be cancelled."""
+
+        def runs() -> bool:
+            tasks = self.vendor_tasks()
+            return bool(tasks) and all(task["status"] == "RUNNING" for task in tasks)
+
+        wait_until(runs, timeout, f"the tasks of {self.dag_id} ({self.mark}) run", every=0.1)
 
     def change(self, change: str) -> None:
         """Finish, release or fail the newest of the vendor's tasks."""
