@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.accounts import section as accounts_section
 from benchmarks.page import NOTHING, number, table, verdict
 from benchmarks.plots import draw
 from benchmarks.report_fan_out import section as fan_out_section
@@ -17,6 +18,7 @@ SECTIONS = {
     "soak": soak_section,
     "triggerer": triggerer_section,
     "batch": batch_section,
+    "accounts": accounts_section,
     "slots": slots_section,
 }
 

@@ -49,8 +49,6 @@ class WanVideoBatchOperator(BaseOperator):
 
     :param requests: a list of request dicts, or the URI of a ``.jsonl``, ``.csv``, ``.tsv``, ``.json`` or ``.parquet``
         file, in whose folder relative paths of media are looked for. A row holds the fields of its mode's operator,
-        ``mode`` (text to video when not given), and may hold ``id``, ``store_to``, ``takes`` (how many videos of it)
-        and ``seeds`` (one for each).
         ``mode`` (text to video when not given), and may hold ``id``, ``store_to``, ``takes`` (how many videos of it),
         ``seeds`` (one for each) and ``wan_conn_id`` (one, or a list).
     :param defaults: request fields for rows that do not have their own, such as ``{"resolution": "720P"}``.
