@@ -27,6 +27,7 @@ MOST_KILLS = 6
 RUNS = int(os.environ.get("WAN_KILL_RUNS", "1"))
 FIRST_SEED = int(os.environ.get("WAN_KILL_SEED", "7"))
 KINDS = [("gccai", 0.0), ("gccai", 0.1), ("dashscope", 0.0), ("dashscope", 0.1)]
+ACCOUNT_KEYS = {f"wan_{name}": f"{KEY}-{name}" for name in "abcd"}
 ROOT = Path(__file__).parents[2]
 
 
@@ -82,7 +83,8 @@ def zygote() -> Iterator[Zygote]:
 def server() -> Iterator[str]:
     """A sandbox in a process of its own."""
     command = [sys.executable, "-m", "airflow_provider_wan.sandbox", "--port", "0", "--render", "small"]
-    command += ["--generation-seconds", "0.05:0.2", "--running-limit", "1000", "--api-key", KEY]
+    command += ["--generation-seconds", "0.05:0.2", "--running-limit", "1000"]
+    command += [part for key in (KEY, *ACCOUNT_KEYS.values()) for part in ("--api-key", key)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -104,7 +106,7 @@ def test_every_item_is_billed_once_however_often_the_worker_is_killed(
         "folder": str(tmp_path),
         "rows": ITEMS,
         "max_in_flight": 90,
-        "connection": {"conn_type": "wan", "host": server, "password": KEY, "extra": extra},
+        "connections": {"wan_default": {"conn_type": "wan", "host": server, "password": KEY, "extra": extra}},
     }
     kills = 0
     while True:
@@ -126,3 +128,46 @@ def test_every_item_is_billed_once_however_often_the_worker_is_killed(
     assert {line["status"] for line in lines} == {"succeeded"}
     assert {task["task_id"] for task in books["billed"]} == {line["task_id"] for line in lines}
     assert all(Path(line["uri"].removeprefix("file://")).stat().st_size == line["bytes"] for line in lines)
+
+
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + RUNS))
+@pytest.mark.parametrize("vendor", ["gccai", "dashscope"])
+def test_over_several_accounts_every_item_is_billed_once_although_list_and_accounts_change(
+    zygote: Zygote, server: str, tmp_path: Path, vendor: str, seed: int
+) -> None:
+    httpx.post(f"{server}/sandbox/reset")
+    rng = random.Random(f"{seed}{vendor}")
+    extra = {"vendor": vendor, "submits_per_second": 400, "queries_per_second": 400, "timeout": 5}
+    connections = {
+        name: {"conn_type": "wan", "host": server, "password": key, "extra": extra}
+        for name, key in ACCOUNT_KEYS.items()
+    }
+    kills = 0
+    while True:
+        listed = rng.sample(list(ACCOUNT_KEYS), rng.choice([2, 3, 4]))
+        # One of those that are not listed may be in trouble as well: what runs there is waited for there.
+        trouble = {ACCOUNT_KEYS[name]: rng.choice(["unpaid", "throttled", "down"]) for name in listed[1:2]}
+        is_last = kills >= MOST_KILLS
+        settings = {"drop_answer_rate": 0.05, "account_trouble": {} if is_last else trouble}
+        httpx.post(f"{server}/sandbox/settings", json=settings)
+        order = {
+            "folder": str(tmp_path),
+            "rows": ITEMS,
+            "max_in_flight": 90,
+            "connections": connections,
+            "given": {"wan_conn_id": listed, "route": rng.choice(["spread", "failover"])},
+        }
+        status = zygote.attempt(order, None if is_last else rng.uniform(0.02, 0.8))
+        if status == 0:
+            break
+        assert status == -signal.SIGKILL, (tmp_path / "log").read_text()[-3000:]
+        kills += 1
+    assert kills >= 3
+    expected = Counter(f"shot {number:03d}" for number in range(ITEMS))
+    books = httpx.get(f"{server}/sandbox/ledger", timeout=30).json()
+    assert Counter(task["prompt"] for task in books["created"]) == expected
+    assert Counter(task["prompt"] for task in books["billed"]) == expected
+    assert len({task["key_fingerprint"] for task in books["created"]}) > 1
+    lines = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
+    assert {line["status"] for line in lines} == {"succeeded"}
+    assert {task["task_id"] for task in books["billed"]} == {line["task_id"] for line in lines}

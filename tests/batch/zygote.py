@@ -24,6 +24,7 @@ import airflow_provider_wan.durable.ledger
 import airflow_provider_wan.durable.times
 import airflow_provider_wan.operators.parameters
 import airflow_provider_wan.triggers.wan
+import airflow_provider_wan.worker.known
 from airflow_provider_wan.durable import SubmissionTimes, Timing
 from airflow_provider_wan.operators.batch import WanVideoBatchOperator
 from tests.driving import Driven, Instance
@@ -57,7 +58,9 @@ class FileStore:
 def work(order: dict[str, Any]) -> None:
     """One attempt of the task, to its end."""
     folder = Path(order["folder"])
-    os.environ["AIRFLOW_CONN_WAN_DEFAULT"] = json.dumps(order["connection"])
+    for name, connection in order["connections"].items():
+        os.environ[f"AIRFLOW_CONN_{name.upper()}"] = json.dumps(connection)
+    airflow_provider_wan.worker.known.local_root = lambda: f"{folder}/known"
     rows = [
         {"id": f"s{number:03d}", "prompt": f"shot {number:03d}", "resolution": "720P", "duration": 2}
         for number in range(order["rows"])
@@ -71,6 +74,7 @@ def work(order: dict[str, Any]) -> None:
             poll_interval=0.02,
             store_to=f"file://{folder}/clips",
             manifest_path=f"file://{folder}/manifest.jsonl",
+            **order.get("given", {}),
         )
 
     Driven(make, store=FileStore(folder / "state"), instance=Instance(task_id="shots")).run()
