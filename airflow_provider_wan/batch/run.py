@@ -47,6 +47,7 @@ from airflow_provider_wan.worker.failing import fail
 from airflow_provider_wan.worker.inputs import beside_dag
 from airflow_provider_wan.worker.killing import KILL_SECONDS, why_left_alone
 from airflow_provider_wan.worker.ledgers import NO_TASK_STATE, is_iterated, parts_of, store_for, survives_clear
+from airflow_provider_wan.worker.lineage import note_batch
 from airflow_provider_wan.worker.places import own_place, own_places
 from airflow_provider_wan.worker.settings import TIMES, TaskOperator, ends_at, series_of
 
@@ -370,7 +371,9 @@ class BatchRun:
 
     def _end(self, batch: Batch) -> dict[str, Any]:
         summary = summary_of(batch)
-        add_batch_to_events(self._operator.outlets, self._context, summary, stored_results(batch))
+        stored = stored_results(batch)
+        add_batch_to_events(self._operator.outlets, self._context, summary, stored)
+        note_batch(self._operator, batch.settings.requests, stored, summary.get("manifest"))
         error = verdict(batch, summary)
         if error is not None:
             self._context["ti"].xcom_push(key="return_value", value=summary)

@@ -55,7 +55,8 @@ def write(uri: str, chunks: Iterable[bytes], check: Callable[[Landed], None] = l
     _make_folder(path.parent)
     try:
         digest, size = hashlib.sha256(), 0
-        with part.open("wb") as file:
+        # Not the path's own open: hook lineage would be told of the temporary name.
+        with part.fs.open(part.path, "wb") as file:
             for chunk in chunks:
                 digest.update(chunk)
                 size += len(chunk)
@@ -125,7 +126,7 @@ def prove(uri: str, parameter: str = "store_to") -> None:
         folder = path if uri.endswith("/") else path.parent
         _make_folder(folder)
         probe = folder / f".wan-{uuid.uuid4().hex[:8]}.probe"
-        with probe.open("wb") as file:
+        with probe.fs.open(probe.path, "wb") as file:
             file.write(b"wan")
         probe.unlink()
     except Exception as error:  # noqa: BLE001 - whatever the storage raises

@@ -289,6 +289,12 @@ class WanVideoOperator(BaseOperator):
         self.link_is_pushed = True
         return self._begun(context).resume(event)
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what was read and stored, for OpenLineage's provider, which calls this."""
+        from airflow_provider_wan.worker.lineage import openlineage_of
+
+        return openlineage_of(self)
+
     def on_kill(self) -> None:
         """Cancel the task this worker is waiting for, where possible, with one short request."""
         if self._run is not None:

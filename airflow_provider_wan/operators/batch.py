@@ -180,3 +180,9 @@ class WanVideoBatchOperator(BaseOperator):
         """Cancel what a worker that is killed has submitted and not handed to the trigger."""
         if self._running is not None:
             self._running.on_kill()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what was read and stored, for OpenLineage's provider, which calls this."""
+        from airflow_provider_wan.worker.lineage import openlineage_of
+
+        return openlineage_of(self)

@@ -48,3 +48,9 @@ class WanVideoToObjectStorageOperator(BaseOperator):
         from airflow_provider_wan.worker.transfer import transfer
 
         return transfer(lambda: read_values(self._parameters(), TRANSFER_RULES), self.result, self, context)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what was read and stored, for OpenLineage's provider, which calls this."""
+        from airflow_provider_wan.worker.lineage import openlineage_of
+
+        return openlineage_of(self)

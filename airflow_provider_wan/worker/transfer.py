@@ -13,6 +13,7 @@ from airflow_provider_wan.delivery.landing import land_once
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.worker.assets import add_to_events
 from airflow_provider_wan.worker.failing import fail
+from airflow_provider_wan.worker.lineage import note_video
 from airflow_provider_wan.worker.outputs import push_own
 from airflow_provider_wan.worker.places import own_place
 from airflow_provider_wan.worker.settings import TaskOperator, conn_id_of
@@ -58,6 +59,7 @@ def transfer(
     if store is not None and landed != former:
         store.set(STATE_KEY, landed | {"task_id": handle.task_id})
     add_to_events(operator.outlets, context, full | landed)
+    note_video(operator, None, full | landed)
     push_own(operator, context, full | landed)
     return full | landed
 

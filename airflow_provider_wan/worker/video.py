@@ -54,6 +54,7 @@ from airflow_provider_wan.worker.ledgers import (
     store_for,
     survives_clear,
 )
+from airflow_provider_wan.worker.lineage import note_video
 from airflow_provider_wan.worker.outputs import push_own
 from airflow_provider_wan.worker.places import own_place
 from airflow_provider_wan.worker.settings import (
@@ -555,6 +556,7 @@ class Execution:
         self._show_link(result.get("video_url"))
         add_to_events(self._operator.outlets, self._context, result)
         push_own(self._operator, self._context, result)
+        note_video(self._operator, self._operator.request_or_none(self._context), result)
         return result
 
     def _show_link(self, url: str | None, *, now: bool = False) -> None:
