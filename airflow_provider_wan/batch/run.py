@@ -279,7 +279,10 @@ class BatchRun:
         return BatchMedia(self._operator, self._context, self._settings, self._store, self._accounts)
 
     def _account_names(self) -> tuple[str | None, ...]:
-        """Return what tells accounts apart; where the address alone has changed, items keep their keys."""
+        """Return what tells accounts apart; where address or workspace alone has changed, items keep their keys.
+
+        A key that belongs to another workspace makes the same videos: what was made is not paid again.
+        """
         head, given = self._ledger.head, self._accounts.listed
         if head.account and (head.account[3] == SEVERAL or (self._accounts.is_choice and head.account[3] in given)):
             # Made among several, or by one that is among them now: whatever the list is, nothing is paid again.
@@ -289,7 +292,7 @@ class BatchRun:
             return tuple(head.account)
         account = self._accounts.account(given[0])
         names = (account.vendor, account.base_url, account.workspace_id, given[0])
-        if head.account and [name for place, name in enumerate(head.account) if place != 1] == [names[0], *names[2:]]:
+        if head.account and (head.account[0], head.account[3]) == (names[0], names[3]):
             return tuple(head.account)
         head.account = list(names)
         return names

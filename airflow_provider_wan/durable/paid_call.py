@@ -96,9 +96,11 @@ class PaidCall:
 
     @property
     def what_is_asked(self) -> str:
-        """The digest of the request and of who pays, whatever address the vendor has."""
-        account = self.client.account
-        return self.request.fingerprint(account.vendor, account.workspace_id, self.account_name)
+        """The digest of the request and of who pays, whatever address the vendor has, and whether a workspace is named.
+
+        A connection that begins to name the workspace of its key is the same account in effect: the task is asked for.
+        """
+        return self.request.fingerprint(self.client.account.vendor, self.account_name)
 
     def send(self, previous: Record | None, losses: int = 0, clock_offset: float | None = None) -> Obtained | Lost:
         """Record the intent, POST once, record the task.

@@ -213,6 +213,19 @@ def test_a_connection_that_moves_to_another_address_pays_nothing_again(
     assert batch.created == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(("before", "after"), [({}, {"workspace_id": "ws-1"}), ({"workspace_id": "ws-1"}, {})])
+def test_a_connection_that_begins_or_ends_to_name_its_workspace_pays_nothing_again(
+    rounds: MakeRounds, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, before: Any, after: Any
+) -> None:
+    connect(monkeypatch, sandbox.url, "dashscope", **before)
+    batch = rounds([row("a"), row("b"), row("c")], max_in_flight=2)
+    event = batch.first_event()
+    connect(monkeypatch, sandbox.url, "dashscope", **after)
+    assert batch.goes_on(event)["counts"] == {"succeeded": 3}
+    batch.cleared().run()
+    assert batch.created == ["a", "b", "c"]
+
+
 def test_regenerate_pays_once_for_each_series_of_retries(rounds: MakeRounds) -> None:
     batch = rounds([row("a"), row("b")])
     batch.run()

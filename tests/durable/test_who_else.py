@@ -207,6 +207,21 @@ def test_another_address_that_knows_the_task_is_no_other_request(
     assert run.created == 1
 
 
+@pytest.mark.parametrize(("before", "after"), [(None, "ws-1"), ("ws-1", None), ("ws-1", "ws-2")])
+def test_another_workspace_that_knows_the_task_is_no_other_request(
+    attempts: MakeAttempts, before: str | None, after: str | None
+) -> None:
+    """A connection begins to name the workspace that its key has had all the time."""
+    run = attempts()
+    run.account = {"workspace_id": before}
+    first = run.obtain()
+    run.account = {"workspace_id": after}
+    found = run.obtain()
+    assert found.is_adopted
+    assert found.handle == first.handle
+    assert run.created == 1
+
+
 @pytest.mark.parametrize("vendor", ["dashscope", "gccai"])
 def test_a_lost_answer_is_followed_to_the_other_address(attempts: MakeAttempts, moved: Any, vendor: str) -> None:
     run = attempts(vendor)
