@@ -76,7 +76,7 @@ def test_a_killed_worker_leaves_one_task(
     assert run.created == 1
 
 
-@pytest.mark.parametrize("vendor", ["powertokens", "freepik"])
+@pytest.mark.parametrize("vendor", ["powertokens", "freepik", "openai"])
 def test_where_nothing_can_be_looked_up_a_person_decides(
     attempts: MakeAttempts, monkeypatch: pytest.MonkeyPatch, vendor: str
 ) -> None:
@@ -99,7 +99,7 @@ def test_where_nothing_can_be_looked_up_a_person_decides(
     assert run.created == 2
 
 
-@pytest.mark.parametrize("vendor", ["powertokens", "freepik"])
+@pytest.mark.parametrize("vendor", ["powertokens", "freepik", "openai"])
 def test_killed_after_the_record_is_adopted_anywhere(
     attempts: MakeAttempts, monkeypatch: pytest.MonkeyPatch, vendor: str
 ) -> None:

@@ -114,7 +114,7 @@ def test_a_request_that_breaks_rules_costs_no_call_at_all(sandbox: Sandbox, make
 
 
 @both_ways
-@pytest.mark.parametrize("vendor", ["powertokens", "freepik"])
+@pytest.mark.parametrize("vendor", ["powertokens", "freepik", "openai"])
 def test_an_unknown_outcome_waits_for_a_person(
     sandbox: Sandbox, make: MakeDriven, is_deferrable: bool, vendor: str
 ) -> None:

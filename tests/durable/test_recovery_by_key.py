@@ -183,7 +183,7 @@ def test_a_key_is_not_trusted_for_ever(attempts: MakeAttempts) -> None:
     assert run.created == 2
 
 
-@pytest.mark.parametrize("vendor", ["powertokens", "freepik"])
+@pytest.mark.parametrize("vendor", ["powertokens", "freepik", "openai"])
 def test_where_there_is_neither_key_nor_list_the_policy_decides_at_once(attempts: MakeAttempts, vendor: str) -> None:
     run = attempts(vendor)
     with pytest.raises(WanSubmissionUnknown, match="on_unknown_submission='fail'") as caught:
@@ -198,7 +198,7 @@ def test_where_there_is_neither_key_nor_list_the_policy_decides_at_once(attempts
     assert run.created == 2
 
 
-@pytest.mark.parametrize("vendor", ["powertokens", "freepik"])
+@pytest.mark.parametrize("vendor", ["powertokens", "freepik", "openai"])
 def test_the_policy_may_be_to_submit_again(attempts: MakeAttempts, vendor: str) -> None:
     run = attempts(vendor)
     run.sandbox.configure(drop_next_answers=1)
@@ -208,7 +208,7 @@ def test_the_policy_may_be_to_submit_again(attempts: MakeAttempts, vendor: str) 
     assert run.obtain().is_adopted
 
 
-@pytest.mark.parametrize("vendor", ["powertokens", "freepik"])
+@pytest.mark.parametrize("vendor", ["powertokens", "freepik", "openai"])
 def test_regenerating_needs_no_knowledge_of_the_lost_one(attempts: MakeAttempts, vendor: str) -> None:
     run = attempts(vendor)
     with pytest.raises(WanSubmissionUnknown):
@@ -226,7 +226,7 @@ TROUBLES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("vendor", ["powertokens", "freepik"])
+@pytest.mark.parametrize("vendor", ["powertokens", "freepik", "openai"])
 @pytest.mark.parametrize("trouble", TROUBLES, ids=["outage", "500"])
 def test_nothing_that_costs_is_sent_into_trouble_where_a_lost_answer_cannot_be_looked_up(
     attempts: MakeAttempts, vendor: str, trouble: dict[str, Any]
@@ -243,7 +243,7 @@ def test_nothing_that_costs_is_sent_into_trouble_where_a_lost_answer_cannot_be_l
     assert run.created == run.posts() == 1
 
 
-@pytest.mark.parametrize("vendor", ["powertokens", "freepik"])
+@pytest.mark.parametrize("vendor", ["powertokens", "freepik", "openai"])
 def test_trouble_before_a_submission_leaves_the_record_of_the_former_one(attempts: MakeAttempts, vendor: str) -> None:
     run = attempts(vendor)
     first = run.obtain()

@@ -23,7 +23,8 @@ from airflow_provider_wan.operators.wan import (
     WanVideoEditOperator,
 )
 from airflow_provider_wan.sandbox import Sandbox
-from tests.driving import KEY, Driven, Instance, Store
+from tests.airflow_fixtures import connection_json
+from tests.driving import KEY, VENDORS, Driven, Instance, Store
 
 QUICK: dict[str, Any] = {"task_id": "make", "poll_interval": 0.1, "timeout": 30, "resolution": "720P"}
 Make = Callable[..., Path]
@@ -115,6 +116,7 @@ def test_a_sandbox_that_was_started_anew_gets_its_files_again(sandbox: Sandbox, 
         sandbox.reset()
 
 
+@pytest.mark.parametrize("vendor", [name for name in VENDORS if name != "openai"])
 def test_a_stored_clip_is_continued_by_a_signed_address(sandbox: Sandbox, s3: Any, make: Make, vendor: str) -> None:
     content = make("walk.mp4").read_bytes()
     s3.put_object(Bucket="films", Key="takes/walk.mp4", Body=content)
@@ -134,6 +136,20 @@ def _addresses(body: Any) -> list[str]:
         return [body] if body.startswith(("http", "oss:", "data:")) else []
     values = body.values() if isinstance(body, dict) else body if isinstance(body, list) else ()
     return [url for value in values for url in _addresses(value)]
+
+
+@pytest.mark.parametrize("body", ["multipart", "json"])
+def test_a_server_of_ones_own_gets_a_local_image_with_the_request(
+    sandbox: Sandbox, make: Make, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAN_OWN", connection_json(sandbox.base_url("openai"), "openai", body=body))
+    run = driven(first_frame=str(make("fox.png")), prompt="It smiles", wan_conn_id="wan_own")
+    first = run.run()
+    (task,) = sandbox.tasks()
+    assert task["mode"] == "image_to_video"
+    assert again(run).run()["task_id"] == first["task_id"]
+    # The sandbox keeps the file of a form where it keeps uploads.
+    assert (billed(sandbox), len(uploaded(sandbox))) == (1, 1 if body == "multipart" else 0)
 
 
 def test_a_small_image_travels_in_the_body(sandbox: Sandbox, make: Make) -> None:
