@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.sdk import DAG
@@ -23,6 +25,7 @@ from airflow_provider_wan.operators.wan import (
 from airflow_provider_wan.sandbox import Sandbox
 from tests.airflow_fixtures import connection_json
 from tests.driving import KEY
+from tests.storages import s3, s3_server
 
 OPERATORS = (WanTextToVideoOperator, WanImageToVideoOperator, WanReferenceToVideoOperator, WanVideoEditOperator)
 MEDIA = "https://media.example.com"
@@ -42,6 +45,7 @@ BILLED: dict[str, dict[str, int]] = {
     "wan_sensor": {"text_to_video": 1},
     "wan_store": {"text_to_video": 1},
     "wan_costs": {"text_to_video": 1},
+    "wan_product_pictures": {"image_to_video": 3},
 }
 """What a run of each example is billed for."""
 
@@ -110,6 +114,10 @@ def test_a_picture_beside_the_dag_becomes_two_stored_clips(
         assert sandbox.ledger()["billed_seconds"] == 13
         assert "harbour.jpg" in str(first["body"])
         assert ".mp4" in str(second["body"])
+        given = {item["sha256"] for item in sandbox.uploads()}
+    (stored,) = tmp_path.rglob("1.mp4")
+    # Byte by byte what lies beside the DAG, and what the first task has stored.
+    assert given == {hashlib.sha256(path.read_bytes()).hexdigest() for path in (EXAMPLES / "harbour.jpg", stored)}
     assert {path.name for path in tmp_path.rglob("*.mp4")} == {"1.mp4", "2.mp4"}
 
 
@@ -132,6 +140,20 @@ def test_an_edit_is_refused_at_powertokens(
     assert runnable["wan_video_edit"].test().state == "failed"
     assert "mode: is not documented by PowerTokens" in capsys.readouterr().out
     assert sandbox.ledger()["requests"] == {}
+
+
+def test_the_pictures_of_a_bucket_become_clips(
+    sandbox: Sandbox, runnable: dict[str, DAG], s3: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    contents = {path.stem: path.read_bytes() for path in (EXAMPLES / "products").glob("*.png")}
+    for name, content in contents.items():
+        s3.put_object(Bucket="films", Key=f"products/{name}.png", Body=content)
+    monkeypatch.setenv("AIRFLOW_VAR_WAN_PICTURES", "s3://my_s3@films/products")
+    monkeypatch.setenv("AIRFLOW_VAR_WAN_STORE", f"file://{tmp_path}")
+    assert quickened(runnable["wan_product_pictures"]).test().state == "success"
+    assert {path.stem for path in tmp_path.rglob("*.mp4")} == set(contents)
+    fetched = {item["sha256"] for item in sandbox.uploads()}
+    assert fetched == {hashlib.sha256(content).hexdigest() for content in contents.values()}
 
 
 def is_known(field: str, value: object) -> bool:
@@ -167,3 +189,6 @@ def test_the_hook_in_plain_tasks(sandbox: Sandbox, runnable: dict[str, DAG]) -> 
 
 def test_the_database_holds_no_key(airflow_database: Path) -> None:
     assert KEY.encode() not in airflow_database.read_bytes()
+
+
+__all__ = ["s3", "s3_server"]

@@ -24,6 +24,7 @@ BILLED = {
     "wan_demo": 8,
     "wan_image_to_video": 1,
     "wan_picture": 2,
+    "wan_product_pictures": 3,
     "wan_reference_to_video": 1,
     "wan_sensor": 1,
     "wan_store": 1,
