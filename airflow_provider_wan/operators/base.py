@@ -205,6 +205,7 @@ class WanVideoOperator(BaseOperator):
         self.media = media
         self.video_link: str | None = None
         self.link_is_pushed = False
+        self._texts_read: list[str] = []
         self._run: Execution | None = None
 
     def _check_literals(self) -> None:
@@ -222,7 +223,9 @@ class WanVideoOperator(BaseOperator):
             if isinstance(content, str) and content.endswith(tuple(self.template_ext)):
                 env = self.get_template_env()
                 try:
-                    setattr(self, name, env.loader.get_source(env, content)[0])  # type: ignore[union-attr]
+                    text = env.loader.get_source(env, content)[0]  # type: ignore[union-attr]
+                    setattr(self, name, text)
+                    self._texts_read.append(text)
                 except Exception as error:  # noqa: BLE001 - a DAG with a missing file is shown; its task fails
                     self.log.warning("The file of %s is not there: %s (%s)", name, content, type(error).__name__)
         self.prepare_template()
@@ -233,8 +236,10 @@ class WanVideoOperator(BaseOperator):
         """Render a value; of all texts that end like a file only prompts are files."""
         if isinstance(content, str) and content.endswith(tuple(self.template_ext or ("\0",))):
             env = jinja_env or self.get_template_env()
-            is_prompt = any(content is getattr(self, name, None) for name in PROMPTS)
-            template = env.get_template(content) if is_prompt else env.from_string(content)
+            is_file = any(content is getattr(self, name, None) for name in PROMPTS)
+            # What a file holds may itself end like the name of one.
+            is_file = is_file and content not in self._texts_read
+            template = env.get_template(content) if is_file else env.from_string(content)
             return self._render(template, context)
         return super().render_template(content, context, jinja_env, seen_oids)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Callable
@@ -20,25 +21,25 @@ from airflow_provider_wan.sandbox import Sandbox
 Make = Callable[..., Path]
 
 
-async def both(hook: WanHook, *args: Any, **given: Any) -> list[str]:
-    return [hook.media_url(*args, **given), await hook.amedia_url(*args, **given)]
+def both(hook: WanHook, *args: Any, **given: Any) -> list[str]:
+    return [hook.media_url(*args, **given), asyncio.run(hook.amedia_url(*args, **given))]
 
 
-async def test_a_stored_file_gets_a_signed_address(sandbox: Sandbox, s3: Any, make: Make, vendor: str) -> None:
+def test_a_stored_file_gets_a_signed_address(sandbox: Sandbox, s3: Any, make: Make, vendor: str) -> None:
     content = make("walk.mp4").read_bytes()
     s3.put_object(Bucket="films", Key="walk.mp4", Body=content)
     path = "s3://my_s3@films/walk.mp4"
     for form in (path, ObjectStoragePath(path)):
-        for url in await both(WanHook(f"wan_{vendor}"), form, "wan2.7-i2v"):
+        for url in both(WanHook(f"wan_{vendor}"), form, "wan2.7-i2v"):
             assert httpx.get(url, trust_env=False).content == content
     assert sandbox.uploads() == []
 
 
-async def test_a_local_image_is_uploaded_for_its_model(sandbox: Sandbox, make: Make) -> None:
+def test_a_local_image_is_uploaded_for_its_model(sandbox: Sandbox, make: Make) -> None:
     fox = make("fox.png")
     hook = WanHook()
     request = ImageToVideoRequest(first_frame="https://x.example.com/a.png", model="wan2.7-i2v-2026-04-25")
-    for url in await both(hook, fox, request):
+    for url in both(hook, fox, request):
         assert url.startswith("oss://")
     assert {item["model"] for item in sandbox.uploads()} == {"wan2.7-i2v-2026-04-25"}
     assert {item["sha256"] for item in sandbox.uploads()} == {hashlib.sha256(fox.read_bytes()).hexdigest()}
@@ -46,9 +47,9 @@ async def test_a_local_image_is_uploaded_for_its_model(sandbox: Sandbox, make: M
     assert handle.task_id
 
 
-async def test_a_named_way_is_taken(sandbox: Sandbox, make: Make) -> None:
+def test_a_named_way_is_taken(sandbox: Sandbox, make: Make) -> None:
     fox = make("fox.png")
-    for url in await both(WanHook(), str(fox), media="inline"):
+    for url in both(WanHook(), str(fox), media="inline"):
         assert base64.b64decode(url.removeprefix("data:image/png;base64,")) == fox.read_bytes()
     with pytest.raises(WanRequestError, match="a file on this machine has no address"):
         WanHook().media_url(str(fox), media="presign")
