@@ -22,6 +22,8 @@ from airflow_provider_wan.client.vendors.base import Checked
 KEY = "sk-test-5f1d0c77e1f94c0a"
 T2V, I2V, R2V, EDIT = Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO, Mode.REFERENCE_TO_VIDEO, Mode.VIDEO_EDIT
 VENDORS = ("dashscope", "gccai", "powertokens", "freepik")
+"""Those that sell all modes."""
+EVERY_VENDOR = (*VENDORS, "openai")
 SUBMITTED_AT = datetime(2026, 10, 20, 2, 0, 1, tzinfo=UTC)
 
 IMAGE = "https://media.example.com/a.png"
@@ -42,6 +44,7 @@ SUBMITTED: dict[str, dict[str, Any]] = {
     "gccai": {"code": 200, "data": [{"status": "submitted", "task_id": "t1"}]},
     "powertokens": {"id": "t1", "task_id": "t1", "object": "video", "status": "queued", "progress": 0},
     "freepik": {"data": {"task_id": "t1", "status": "CREATED", "generated": []}},
+    "openai": {"id": "t1", "object": "video", "status": "queued", "progress": 0},
 }
 
 

@@ -26,7 +26,7 @@ from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.transport.wire import KeyMask
 from airflow_provider_wan.client.urls import public_url
 from airflow_provider_wan.client.vendors.base import Upload
-from tests.client.support import IMAGE, KEY, T2V, VENDORS, account, handle, make
+from tests.client.support import EVERY_VENDOR, IMAGE, KEY, T2V, account, handle, make
 from tests.client.transport.loopback import Behaviour, closed_port, drop, echo, not_http, reply, serve, truncate
 
 PNG = Upload("a.png", b"png", "image/png", "m")
@@ -86,11 +86,12 @@ KEY_HEADERS = {
     "gccai": "authorization",
     "powertokens": "authorization",
     "freepik": "x-magnific-api-key",
+    "openai": "authorization",
 }
 
 
 @TWINS
-@pytest.mark.parametrize("vendor", VENDORS)
+@pytest.mark.parametrize("vendor", EVERY_VENDOR)
 def test_key_goes_to_the_configured_origin_in_one_header(twin: Any, vendor: str) -> None:
     with serve(reply(200, b"{}")) as server, pytest.raises(WanError):
         twin(account(vendor, server.url), lambda client: client.get_task(handle(vendor), ONCE))
@@ -173,7 +174,7 @@ def everything_said(error: BaseException) -> str:
 
 @TWINS
 @pytest.mark.parametrize("trouble", TROUBLES)
-@pytest.mark.parametrize("vendor", VENDORS)
+@pytest.mark.parametrize("vendor", EVERY_VENDOR)
 def test_key_stands_in_no_error_and_no_local_of_its_traceback(
     twin: Any, trouble: str, vendor: str, logged: io.StringIO
 ) -> None:

@@ -28,7 +28,7 @@ from airflow_provider_wan.sandbox.vendors.gccai import bodies as gccai_bodies
 from airflow_provider_wan.sandbox.vendors.powertokens import bodies as powertokens_bodies
 from airflow_provider_wan.sandbox.world.tasks import Order
 from airflow_provider_wan.sandbox.world.world import World
-from tests.client.support import VENDORS, account, drive_flow, drive_submit, handle, make
+from tests.client.support import EVERY_VENDOR, VENDORS, account, drive_flow, drive_submit, handle, make
 
 
 def many(examples: int) -> settings:
@@ -233,7 +233,7 @@ def is_recordable(task: VideoTask) -> None:
 
 
 @many(400)
-@given(answers, st.sampled_from(VENDORS), st.sampled_from(list(Mode)))
+@given(answers, st.sampled_from(EVERY_VENDOR), st.sampled_from(list(Mode)))
 def test_any_answer_to_a_query_is_a_task_or_an_error(given_answer: Answer, vendor: str, mode: Mode) -> None:
     seen = drive_flow(vendor, lambda flows: flows.get_task(handle(vendor, mode), ONCE), given_answer)
     if seen.error is None:
@@ -248,7 +248,7 @@ def test_any_answer_to_a_query_is_a_task_or_an_error(given_answer: Answer, vendo
 
 
 @many(400)
-@given(answers, st.sampled_from(VENDORS))
+@given(answers, st.sampled_from(EVERY_VENDOR))
 def test_any_answer_to_a_submission_is_a_handle_or_an_error(given_answer: Answer, vendor: str) -> None:
     seen = drive_submit(vendor, given_answer, key="k" if vendor == "gccai" else None, patience=ONCE)
     assert len(seen.calls) == 1
@@ -262,7 +262,7 @@ def test_any_answer_to_a_submission_is_a_handle_or_an_error(given_answer: Answer
 
 
 @many(250)
-@given(answers, st.sampled_from(["dashscope", "freepik"]), st.sampled_from(list(Mode)))
+@given(answers, st.sampled_from(["dashscope", "freepik", "openai"]), st.sampled_from(list(Mode)))
 def test_any_answer_to_a_list_is_a_page_or_an_error(given_answer: Answer, vendor: str, mode: Mode) -> None:
     seen = drive_flow(vendor, lambda flows: flows.page(TaskFilter(mode=mode), 1, ONCE), given_answer)
     if seen.error is None:
@@ -274,14 +274,15 @@ def test_any_answer_to_a_list_is_a_page_or_an_error(given_answer: Answer, vendor
 
 
 @many(250)
-@given(answers, st.sampled_from(VENDORS))
+@given(answers, st.sampled_from(EVERY_VENDOR))
 def test_any_answer_to_the_other_calls_is_a_value_or_an_error(given_answer: Answer, vendor: str) -> None:
     upload = Upload("a.png", b"png", "image/png", "m")
     seen = [
         drive_flow(vendor, lambda flows: flows.key_check(ONCE), given_answer),
         drive_flow("dashscope", lambda flows: flows.cancel(handle(), ONCE), given_answer),
+        drive_flow("openai", lambda flows: flows.cancel(handle("openai"), ONCE), given_answer, given_answer),
     ]
-    if vendor != "powertokens":
+    if vendor not in ("powertokens", "openai"):
         seen.append(drive_flow(vendor, lambda flows: flows.upload(upload, ONCE), given_answer, given_answer))
     for drive in seen:
         assert (drive.error is None) != (drive.result is None)
@@ -294,7 +295,7 @@ def test_any_answer_to_the_other_calls_is_a_value_or_an_error(given_answer: Answ
 @given(st.text(max_size=40).filter(bool))
 def test_any_task_id_stays_one_part_of_the_path(task_id: str) -> None:
     own_account: Account = account()
-    for vendor in VENDORS:
+    for vendor in EVERY_VENDOR:
         target = vendor_of(vendor).task_call(handle(vendor, task_id=task_id)).target
         base = vendor_of(vendor).task_call(handle(vendor, task_id="t1")).target
         assert target.count("/") == base.count("/")

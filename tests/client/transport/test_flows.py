@@ -25,11 +25,11 @@ from airflow_provider_wan.client.transport.flows import Flows, Patience
 from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, Upload
 from tests.client.support import (
+    EVERY_VENDOR,
     I2V,
     IMAGE,
     SUBMITTED,
     T2V,
-    VENDORS,
     account,
     answer,
     drive_flow,
@@ -52,7 +52,7 @@ def good(vendor: str) -> Answer:
 # -- the paid POST --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("vendor", VENDORS)
+@pytest.mark.parametrize("vendor", EVERY_VENDOR)
 def test_accepted_submission_is_one_call(vendor: str) -> None:
     before = datetime.now(UTC)
     seen = drive_submit(vendor, good(vendor), request=make(I2V))
@@ -115,7 +115,7 @@ def test_freepik_503_is_a_refusal_and_is_repeated(body: Any) -> None:
     assert seen.result.task_id == "t1"
 
 
-@pytest.mark.parametrize("vendor", VENDORS)
+@pytest.mark.parametrize("vendor", EVERY_VENDOR)
 @pytest.mark.parametrize("outcome", [THROTTLED, answer(429, b""), NEVER_OPENED], ids=str)
 def test_certainly_untaken_submission_is_repeated_as_it_was(vendor: str, outcome: Any) -> None:
     seen = drive_submit(vendor, outcome, outcome, good(vendor))
@@ -179,8 +179,8 @@ PROVES_NOTHING: list[tuple[str, int, Any]] = [
     ("powertokens", 400, {"code": "do_request_failed", "message": "m"}),
     ("powertokens", 400, {"code": "ali_api_error", "message": "InternalError.Timeout: m"}),
     ("freepik", 400, {"code": "upstream", "message": "m"}),
-    *((vendor, status, PROXY) for vendor in VENDORS for status in (403, 404, 307, 303, 302, 400)),
-    *((vendor, 409, {"message": "m", "code": "invalid_request"}) for vendor in VENDORS),
+    *((vendor, status, PROXY) for vendor in EVERY_VENDOR for status in (403, 404, 307, 303, 302, 400)),
+    *((vendor, 409, {"message": "m", "code": "invalid_request"}) for vendor in EVERY_VENDOR),
 ]
 
 
@@ -458,10 +458,11 @@ GOOD_KEY = {
     "gccai": {"data": []},
     "powertokens": {"data": []},
     "freepik": {"data": []},
+    "openai": {"object": "list", "data": []},
 }
 
 
-@pytest.mark.parametrize("vendor", VENDORS)
+@pytest.mark.parametrize("vendor", EVERY_VENDOR)
 def test_key_check(vendor: str) -> None:
     def start(flows: Any) -> Any:
         return flows.key_check(Patience(tries=2))
