@@ -11,6 +11,12 @@ MAX_IN_FLIGHT = 12
 SLOWEST = 8.0
 """A vendor that goes on throttling is asked at last at this fraction of the rate."""
 
+SHARED = 0.75
+"""Of the rate, what is left to this process when it is throttled: another one asks for the same account."""
+
+REGAINED = 1 / 3600
+"""Of the rate, what it takes back in a second: the other one may have gone."""
+
 LONGEST_PAUSE = 300.0
 """Seconds: a ``Retry-After`` beyond this is more likely a mistake than a wish."""
 
@@ -22,7 +28,12 @@ BEARABLE = 2
 
 
 class Pace:
-    """Spaces requests by the inverse of ``rate`` (requests per second); the whole account slows, never one task."""
+    """Spaces requests by the inverse of ``rate`` (requests per second); the whole account slows, never one task.
+
+    Several processes that ask for one account know nothing of each other. Each one that is throttled gives up a part of
+    its rate at once and takes it back slowly, so that together they come to what the vendor takes, and hardly ever
+    beyond (Chiu and Jain, "Analysis of the increase and decrease algorithms for congestion avoidance", 1989).
+    """
 
     def __init__(self, rate: float, rng: random.Random) -> None:
         self.spacing = self._base = 1.0 / rate
@@ -32,6 +43,9 @@ class Pace:
         self._in_flight = 0
         self._throttles = 0
         self._troubles = 0
+        self.share = 1.0
+        """Of the rate, what this process takes."""
+        self._sent_at: float | None = None
 
     def wait(self, now: float) -> float:
         """Return the seconds until a request may go: 0 for now, infinity until an answer is back."""
@@ -44,13 +58,16 @@ class Pace:
     def sent(self, now: float) -> None:
         """Note that a request goes."""
         self._in_flight += 1
+        since = 0.0 if self._sent_at is None else max(0.0, now - self._sent_at)
+        self.share = min(1.0, self.share + since * REGAINED)
+        self._sent_at = now
         self._next = now + self.spacing
 
     def answered(self) -> None:
         """Note a good answer."""
         self._in_flight -= 1
         self._throttles = self._troubles = 0
-        self.spacing = max(self._base, self.spacing * 0.98)
+        self.spacing = max(self._base / self.share, self.spacing * 0.98)
 
     def throttled(self, retry_after: float | None, now: float) -> None:
         """Note a refusal for speed: everything pauses, and goes on more slowly for a while."""
@@ -59,6 +76,9 @@ class Pace:
             # Those that were under way at the same time are one event.
             self._throttles += 1
             self.spacing = min(self._base * SLOWEST, self.spacing * 1.5)
+            if self._throttles == 1:
+                # A vendor that refuses again and again is in trouble; that says nothing of others.
+                self.share = max(1 / SLOWEST, self.share * SHARED)
         pause = min(60.0, 2.0 ** min(self._throttles, 6)) if retry_after is None else retry_after
         self._block(min(LONGEST_PAUSE, pause), now)
 

@@ -6,6 +6,7 @@ Hours of thousands of tasks take seconds, and the same seed gives the same run.
 from __future__ import annotations
 
 import heapq
+import math
 import random
 import statistics
 import time
@@ -94,11 +95,29 @@ class Simulation:
 
     def run(self, until: float = 1e6) -> Report:
         """Run until nobody waits any more (or ``until``)."""
+        self.begin()
+        while self.is_busy and self.now < until:
+            self._step()
+        return self.finished()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is under way or waited for."""
+        return bool(self._events) or len(self.schedule) > 0
+
+    def begin(self) -> None:
+        """Plan who joins when."""
         for fate in [fate for fate in self.vendor.tasks.values() if fate.is_ours]:
             joins = fate.submitted if self.world.waits_from is None else max(fate.submitted, self.world.waits_from)
             self.at(joins, lambda fate=fate: self._join(fate))  # type: ignore[misc]
-        while (self._events or len(self.schedule)) and self.now < until:
-            self._step()
+
+    def go_to(self, moment: float) -> None:
+        """Do all that is due before a moment of a clock that others share."""
+        while self.now < moment:
+            self._step(moment)
+
+    def finished(self) -> Report:
+        """Return the report, whole."""
         report = self.report
         report.queries, report.pages = len(self.vendor.asked["query"]), len(self.vendor.asked["page"])
         report.throttled = self.vendor.throttled
@@ -111,7 +130,7 @@ class Simulation:
         self._order += 1
         heapq.heappush(self._events, (moment, self._order, what))
 
-    def _step(self) -> None:
+    def _step(self, until: float = math.inf) -> None:
         began = time.perf_counter()
         step = self.schedule.next(self.now)
         took = time.perf_counter() - began
@@ -121,7 +140,9 @@ class Simulation:
             self._send(step)
             return
         wake = self.now + step
-        if self._events and self._events[0][0] <= wake:
+        if min([wake, *(event[0] for event in self._events[:1])]) > until:
+            self.now = until
+        elif self._events and self._events[0][0] <= wake:
             self.now, _, what = heapq.heappop(self._events)
             what()
         elif wake - self.now > 2000.0:
