@@ -103,7 +103,7 @@ def _models(value: Any) -> Any:
 class Reference(BaseModel):
     """A reference image or clip, with an optional voice sample (audio URL) for its character."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     url: Annotated[str, BeforeValidator(_address)]
     voice: Annotated[str | None, BeforeValidator(_address_or_none)] = None
@@ -131,7 +131,7 @@ class VideoRequest(BaseModel):
     :param strict: ``False`` turns documented limits into warnings.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), defer_build=True)
 
     mode: ClassVar[Mode]
 

@@ -52,7 +52,7 @@ class TaskHandle(BaseModel):
     :param wan_conn_id: the connection it was made on, where there was a choice.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     vendor: str
     task_id: str
@@ -91,7 +91,7 @@ _FIELDS = set(TaskHandle.model_fields)
 class VideoTask(BaseModel):
     """One task as the vendor reports it; unset fields are what the vendor does not tell."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
     task_id: str
     vendor: str

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
@@ -87,6 +87,8 @@ class Record(BaseModel):
     :param former: ids of tasks that earlier submissions of this task instance made.
     :param wan_conn_id: the connection it was made on, where there was a choice.
     """
+
+    model_config = ConfigDict(defer_build=True)
 
     version: int = 1
     fingerprint: str

@@ -15,9 +15,7 @@ from airflow.sdk import BaseHook, ObjectStoragePath
 
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanAuthError, WanError
-from airflow_provider_wan.client.polling.poller import Poller, shared_poller
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, Watch
-from airflow_provider_wan.client.recovery.search import Clue, Sought
 from airflow_provider_wan.client.requests import VideoRequest
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, VideoTask, utc_now
 from airflow_provider_wan.client.transport.client import AsyncWanClient, WanClient
@@ -31,7 +29,9 @@ from airflow_provider_wan.telemetry import metrics
 
 if TYPE_CHECKING:
     from airflow_provider_wan.client.costs import CostEstimate
+    from airflow_provider_wan.client.polling.poller import Poller
     from airflow_provider_wan.client.polling.window import SearchItem, WindowItem, WindowOutcome
+    from airflow_provider_wan.client.recovery.search import Clue, Sought
     from airflow_provider_wan.hooks.costs import AccountCosts
     from airflow_provider_wan.inputs.reach import Media
 
@@ -327,6 +327,9 @@ class WanHook(BaseHook):
         """
         if self._account is None:
             self._account = await (await shared_hook(self.wan_conn_id, until, on_trouble)).aget_account()
+        # Not at the top: a worker that submits or stores polls nothing, and each task is a process of its own.
+        from airflow_provider_wan.client.polling.poller import shared_poller
+
         return shared_poller(self._account, self._read_again)
 
     async def _read_again(self) -> Account:

@@ -11,9 +11,8 @@ from typing import Any, ClassVar, TypeVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_wan.client.polling.cancelling import by_connection, cancel, cancel_all, overdue
+from airflow_provider_wan.client.polling.times import LINGER_SECONDS
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
-from airflow_provider_wan.client.polling.window import LINGER_SECONDS, WindowItem, names_all, searches_of
-from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
 from airflow_provider_wan.hooks.wan import WanHook, shared_hook
 from airflow_provider_wan.triggers.killed import is_to_be_cancelled, kill_reason_of
@@ -242,6 +241,8 @@ class WanBatchTrigger(WanTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Await the shared poller for all tasks and fire what ended."""
+        from airflow_provider_wan.client.polling.window import WindowItem, names_all, searches_of
+
         window = [WindowItem.of(item) for item in self.window]
         wake_at = datetime.fromisoformat(self.wake_at) if self.wake_at else None
         searches = searches_of(self.searches)
@@ -258,6 +259,8 @@ class WanBatchTrigger(WanTrigger):
     @property
     def handles(self) -> list[TaskHandle]:
         """The tasks of the window."""
+        from airflow_provider_wan.client.polling.window import WindowItem
+
         return [WindowItem.of(item).handle for item in self.window]
 
     async def _cancel_at_each(self, hook: WanHook, handles: list[TaskHandle]) -> int:
@@ -324,6 +327,8 @@ class WanSearchTrigger(WanTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Await the account's shared search and fire the clue."""
+        from airflow_provider_wan.client.recovery.search import Sought
+
         deadline = datetime.fromisoformat(self.deadline)
         hook = await self._hook(deadline)
         clue = await hook.await_clue(Sought.of(self.sought), deadline, self._say)

@@ -11,30 +11,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from airflow_provider_wan.client.errors import WanAuthError, WanError, WanQuotaError, WanRequestError
 from airflow_provider_wan.client.polling.cancelling import CANCEL_SECONDS, cancel_within
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
-from airflow_provider_wan.client.recovery.search import Sought
 from airflow_provider_wan.client.requests import VideoRequest
-from airflow_provider_wan.client.routing import Candidate
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask, result_of, utc_now
-from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.urls import public_url
-from airflow_provider_wan.durable import (
-    Attempt,
-    Clue,
-    ComeBack,
-    HeldCall,
-    Knowledge,
-    Ledger,
-    Obtained,
-    PaidCall,
-    Policies,
-    Record,
-    RoutedAttempt,
-    StateStore,
-    heal,
-)
+from airflow_provider_wan.durable import Ledger, Record, StateStore, heal
 from airflow_provider_wan.hooks.account import with_account
 from airflow_provider_wan.hooks.wan import WanHook
-from airflow_provider_wan.inputs.inputs import Inputs
 from airflow_provider_wan.links.wan import WanVideoLink
 from airflow_provider_wan.telemetry import metrics, traces
 from airflow_provider_wan.triggers.owner import owner_of
@@ -42,7 +24,6 @@ from airflow_provider_wan.worker.accounts import Accounts
 from airflow_provider_wan.worker.assets import add_to_events
 from airflow_provider_wan.worker.costs import check_cost
 from airflow_provider_wan.worker.failing import fail
-from airflow_provider_wan.worker.inputs import inputs_of
 from airflow_provider_wan.worker.killing import KILL_SECONDS, why_left_alone
 from airflow_provider_wan.worker.known import KnownAccounts
 from airflow_provider_wan.worker.ledgers import (
@@ -71,6 +52,20 @@ from airflow_provider_wan.worker.shown import show_failure, show_generation
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    # What submits is loaded where it is used: each task is a process of its own, and each second one only finishes.
+    from airflow_provider_wan.client.recovery.search import Sought
+    from airflow_provider_wan.client.routing import Candidate
+    from airflow_provider_wan.durable import (
+        Attempt,
+        Clue,
+        ComeBack,
+        Knowledge,
+        Obtained,
+        PaidCall,
+        RoutedAttempt,
+    )
+    from airflow_provider_wan.inputs.inputs import Inputs
 
 
 class VideoTaskOperator(TaskOperator, RequestSource, Protocol):
@@ -115,6 +110,8 @@ class Execution:
 
     def start(self, event: dict[str, Any] | None = None) -> Any:
         """Obtain the task and wait for it; ``event`` is that of a pause or a search before."""
+        from airflow_provider_wan.durable import Clue
+
         if event:
             self._is_begun = True
             self._since = datetime.fromisoformat(event["since"])
@@ -130,6 +127,8 @@ class Execution:
         return self._settings.deferrable and not is_iterated(self._context)
 
     def _begin(self, obtain: Callable[[], Obtained | ComeBack]) -> Any:
+        from airflow_provider_wan.durable import ComeBack, Obtained
+
         while True:
             refusal: WanError | None = None
             try:
@@ -191,6 +190,8 @@ class Execution:
 
     @cached_property
     def _inputs(self) -> Inputs:
+        from airflow_provider_wan.worker.inputs import inputs_of
+
         return inputs_of(self._operator, self._context, self._settings.media, self._store)
 
     @cached_property
@@ -207,6 +208,8 @@ class Execution:
 
     def _obtaining(self) -> Attempt | RoutedAttempt:
         """Return what brings the task: from the one account, or from the recorded or the best of several."""
+        from airflow_provider_wan.durable import PaidCall, RoutedAttempt
+
         clue, self._clue = self._clue, None
         if not self._accounts.is_choice and not self._was_choice():
             return self._attempt(self._conn_id, PaidCall, clue)
@@ -250,6 +253,9 @@ class Execution:
         ]
 
     def _attempt(self, conn_id: str, kind: type[PaidCall], clue: Clue | None) -> Attempt:
+        from airflow_provider_wan.client.transport.flows import Patience
+        from airflow_provider_wan.durable import Attempt, HeldCall, Knowledge, Policies
+
         settings, hook = self._settings, self._accounts.usable(conn_id)
         request = self._accounts.request_for(conn_id, self._request)
         before = partial(self._before_paying, hook, request)

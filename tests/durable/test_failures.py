@@ -21,7 +21,6 @@ from airflow_provider_wan.client.errors import (
 from airflow_provider_wan.durable import STATE_KEY, Attempt, Timing
 from airflow_provider_wan.operators.wan import WanTextToVideoOperator
 from airflow_provider_wan.sandbox import Sandbox
-from airflow_provider_wan.worker import video as execution
 from airflow_provider_wan.worker.failing import AirflowFailException  # type: ignore[attr-defined]
 from airflow_provider_wan.worker.settings import RunTimes
 from tests.driving import Driven, Instance
@@ -45,7 +44,7 @@ def connections(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The product's waits, made short; the decisions stay."""
     timing = Timing(late=timedelta(0), look_again=0.02)
-    monkeypatch.setattr(execution, "Attempt", lambda **given: Attempt(**given, timing=timing))
+    monkeypatch.setattr("airflow_provider_wan.durable.attempt.Attempt", lambda **given: Attempt(**given, timing=timing))
     monkeypatch.setattr("airflow_provider_wan.worker.settings.TIMES", RunTimes(throttled_pause=0.05, submit=0.0))
 
 

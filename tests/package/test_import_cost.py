@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from airflow_provider_wan import durable
+
 LIMIT = 40
 PROBE = """
 import json, sys
@@ -62,3 +64,19 @@ def test_the_plugin_costs_other_processes_nothing_but_itself() -> None:
         "airflow_provider_wan.plugins",
         "airflow_provider_wan.plugins.gallery",
     }
+
+
+def test_a_task_that_only_finishes_loads_nothing_of_submitting_and_polling() -> None:
+    """Each task is a process of its own: what it loads, every generation pays for twice."""
+    code = (
+        "import airflow_provider_wan.operators.wan, airflow_provider_wan.worker.video, sys;"
+        "print([name for name in sys.modules if name.startswith('airflow_provider_wan.')])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for part in ("durable.attempt", "durable.paid_call", "client.polling.poller", "client.schedule", "triggers.wan"):
+        assert f"'airflow_provider_wan.{part}'" not in found
+
+
+def test_what_the_room_of_submissions_hands_out_is_there() -> None:
+    for name in durable.__all__:
+        assert getattr(durable, name) is not None

@@ -397,7 +397,7 @@ def test_a_throttled_submission_gives_the_worker_back(sandbox: Sandbox, monkeypa
 @pytest.fixture
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     often = functools.partial(Attempt, timing=Timing(look_again=0.2))
-    monkeypatch.setattr("airflow_provider_wan.worker.video.Attempt", often)
+    monkeypatch.setattr("airflow_provider_wan.durable.attempt.Attempt", often)
 
 
 @pytest.mark.usefixtures("looks_often")

@@ -9,15 +9,18 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from airflow_provider_wan.client.account import Account
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
-from airflow_provider_wan.client.polling.window import WindowItem
 from airflow_provider_wan.client.tasks import TaskHandle
 from airflow_provider_wan.client.transport.client import AsyncWanClient, WanClient
 from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.vendors.base import Vendor
+
+if TYPE_CHECKING:
+    from airflow_provider_wan.client.polling.window import WindowItem
 
 CANCEL_SECONDS = 25.0
 """For one task, where nobody is in a hurry."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LINGER_SECONDS = 30.0
+"""How long the first ending of a batch waits for company."""
+
 
 @dataclass(frozen=True)
 class PollingTimes:

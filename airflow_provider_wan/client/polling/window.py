@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_wan.client.polling.poller import Poller
+from airflow_provider_wan.client.polling.times import LINGER_SECONDS as LINGER_SECONDS
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
 from airflow_provider_wan.client.recovery.search import Clue, Sought
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 
-LINGER_SECONDS = 30.0
 LONGEST_LINGER = 300.0
 LINGER_PER_ITEM = 0.1
 """A worker that is woken passes over all items, so that the more there are, the more company an ending waits for."""
