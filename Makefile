@@ -1,8 +1,9 @@
 # The build entry points. `make` alone lists them.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-bench demo airflow test test-unit test-system test-system-3.4 test-thorough test-python-3.12 test-python-3.13 \
-        test-airflow-3.1 test-airflow-3.2 test-airflow-3.4 lint format types package docs snippets bench constraints clean
+.PHONY: help venv venv-bench demo airflow test test-unit test-system test-system-3.4 test-thorough test-python-3.12 \
+        test-python-3.13 test-airflow-3.1 test-airflow-3.2 test-airflow-3.4 test-distributed test-distributed-3.4 \
+        lint format types package docs snippets bench constraints clean
 
 # The first Python that Airflow supports and that can make virtual environments; override with `make PYTHON=...`.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -21,8 +22,9 @@ parallel = -n $(1) --dist loadgroup
 ROOM ?=
 # Folders whose tests start real Airflow processes, and those whose tests do without Airflow.
 SYSTEM := tests/system
+DISTRIBUTED := tests/distributed
 BARE := tests/client tests/sandbox
-UNIT := $(if $(ROOM),tests/$(ROOM),tests $(SYSTEM:%=--ignore=%))
+UNIT := $(if $(ROOM),tests/$(ROOM),tests $(SYSTEM:%=--ignore=%) --ignore=$(DISTRIBUTED))
 
 help: ## this table
 	@grep -hE '^[a-z][a-z0-9.-]*:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -50,6 +52,16 @@ test-system: venv ## the tests on real Airflow processes
 test-system-3.4: ## clears and loops on real processes of the pre-release 3.4.0b2, on PostgreSQL
 	@$(call install,.venv-3.4,constraints-3.4.txt,distributed)
 	.venv-3.4/bin/python -m pytest tests/system/test_airflow_34.py $(PYTEST_ARGS)
+
+# One test lasts for minutes there.
+distributed = -m pytest $(DISTRIBUTED) -o faulthandler_timeout=1800 $(PYTEST_ARGS)
+
+test-distributed: venv ## a distributed Airflow whose parts die, in minutes; SIZE=full for 60 videos and a batch of 200
+	LAB_SIZE=$(SIZE) $(BIN)/python $(distributed)
+
+test-distributed-3.4: ## the same on the pre-release 3.4.0b2, in an environment of its own
+	@$(call install,.venv-3.4,constraints-3.4.txt,distributed)
+	LAB_SIZE=$(SIZE) .venv-3.4/bin/python $(distributed)
 
 test-thorough: venv ## properties with many new examples, and simulations of thousands of tasks
 	$(BIN)/python -m pytest $(UNIT) $(call parallel,$(WORKERS)) --hypothesis-profile=thorough \

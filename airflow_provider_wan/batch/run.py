@@ -48,6 +48,7 @@ from airflow_provider_wan.worker.inputs import beside_dag
 from airflow_provider_wan.worker.killing import KILL_SECONDS, why_left_alone
 from airflow_provider_wan.worker.ledgers import NO_TASK_STATE, is_iterated, parts_of, store_for, survives_clear
 from airflow_provider_wan.worker.lineage import note_batch
+from airflow_provider_wan.worker.machines import warn_of_local_paths
 from airflow_provider_wan.worker.places import own_place, own_places
 from airflow_provider_wan.worker.settings import TIMES, TaskOperator, ends_at, series_of
 
@@ -105,6 +106,10 @@ class BatchRun:
         """Begin, or go on after a crash or a clear."""
         if self._settings.durable and not self._ledger.is_durable:
             self._log.warning(NO_TASK_STATE)
+        rows = getattr(self._operator, "requests", None)
+        beside_the_dag = isinstance(rows, str) and not rows.startswith(("/", "file:"))
+        given = {name: getattr(self._settings, name) for name in ("ledger_path", "store_to", "manifest_path")}
+        warn_of_local_paths(given | ({} if beside_the_dag else {"requests": rows}), self._log)
         try:
             self._load(None)
             batch = self._begin()

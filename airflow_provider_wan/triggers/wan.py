@@ -286,21 +286,31 @@ class WanPauseTrigger(WanTrigger):
     :param moment: ISO 8601.
     :param since: ISO 8601, when the first of these pauses began.
     :param record: the record of a submission, handed back in the event where no task state store keeps it.
+    :param turn: the moment at which it is the task's turn to submit, in seconds since the epoch; handed back.
     """
 
     kwargs_stored = ("moment", "since", "record")
 
-    def __init__(self, moment: str, since: str, record: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, moment: str, since: str, record: dict[str, Any] | None = None, turn: float | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.moment = moment
         self.since = since
         self.record = record
+        self.turn = turn
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the kwargs."""
+        path, kwargs = super().serialize()
+        return path, kwargs | ({} if self.turn is None else {"turn": self.turn})
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Sleep until the moment."""
         left = (datetime.fromisoformat(self.moment) - utc_now()).total_seconds()
         await asyncio.sleep(max(0.0, left))
-        yield TriggerEvent({"since": self.since, "record": self.record})
+        turn = {} if self.turn is None else {"turn": self.turn}
+        yield TriggerEvent({"since": self.since, "record": self.record} | turn)
 
 
 class WanSearchTrigger(WanTrigger):

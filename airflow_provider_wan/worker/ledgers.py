@@ -38,6 +38,7 @@ LONGEST_PART = 120
 
 LOCAL = frozenset({"file", "local"})
 CLAIMS = ".claims"
+TURNS = ".turns"
 """No DAG's folder: the parts of a task instance's path never begin with a dot."""
 
 _said: set[str] = set()
@@ -148,13 +149,7 @@ class ObjectStore:
 
     def keys(self, prefix: str) -> list[str]:
         """Return the keys that begin with ``prefix``."""
-        folder = self._path("")
-        # A worker's file system remembers listings, also those from before somebody else wrote.
-        self._fs.invalidate_cache()
-        try:
-            names = [str(name).rstrip("/").rsplit("/", 1)[-1] for name in self._fs.ls(folder, detail=False)]
-        except FileNotFoundError:
-            return []
+        names = self._names_in(self._path(""))
         return [name.removesuffix(".json") for name in names if name.startswith(prefix) and name.endswith(".json")]
 
     # -- whose task is it -----------------------------------------------------------------------------
@@ -183,6 +178,26 @@ class ObjectStore:
         owner: list[str] | None = value.get("owner") if isinstance(value, dict) else None
         return owner
 
+    # -- whose turn is it -----------------------------------------------------------------------------
+
+    def take_turn(self, account: str, number: int) -> bool:
+        """Take a turn to submit; return whether it was free."""
+        return self._create(f"{self._turns_of(account)}/{number}.json", _dump({"owner": self._parts}))
+
+    def turns(self, account: str) -> list[int]:
+        """Return the turns of an account that are taken."""
+        names = [name.removesuffix(".json") for name in self._names_in(self._turns_of(account))]
+        return [int(name) for name in names if name.isascii() and name.isdigit()]
+
+    def drop_turns(self, account: str, numbers: list[int]) -> None:
+        """Forget turns that have passed; another worker may do so at the same time."""
+        for number in numbers:
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm_file(f"{self._turns_of(account)}/{number}.json")
+
+    def _turns_of(self, account: str) -> str:
+        return f"{self._base}/{TURNS}/{quoted(account)}"
+
     # -- the storage ----------------------------------------------------------------------------------
 
     @cached_property
@@ -200,6 +215,14 @@ class ObjectStore:
     def _path(self, key: str) -> str:
         folder = "/".join([self._base, *self._parts])
         return f"{folder}/{key}.json" if key else folder
+
+    def _names_in(self, folder: str) -> list[str]:
+        # A worker's file system remembers listings, also those from before somebody else wrote.
+        self._fs.invalidate_cache()
+        try:
+            return [str(name).rstrip("/").rsplit("/", 1)[-1] for name in self._fs.ls(folder, detail=False)]
+        except FileNotFoundError:
+            return []
 
     def _load(self, path: str) -> Any:
         try:

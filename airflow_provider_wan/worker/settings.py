@@ -31,7 +31,7 @@ class RunTimes:
     backstop: float = 300.0
     shortest_search: float = 120.0
     throttled_pause: float = 60.0
-    submit: float = 15.0
+    submit: float = 5.0
     margin: float = 30.0
 
 

@@ -29,6 +29,7 @@ from airflow_provider_wan.worker.known import KnownAccounts
 from airflow_provider_wan.worker.ledgers import (
     CLEARED,
     NO_TASK_STATE,
+    ObjectStore,
     configured_path,
     is_after_clear,
     is_iterated,
@@ -36,6 +37,7 @@ from airflow_provider_wan.worker.ledgers import (
     survives_clear,
 )
 from airflow_provider_wan.worker.lineage import note_video
+from airflow_provider_wan.worker.machines import warn_of_local_paths
 from airflow_provider_wan.worker.outputs import push_own
 from airflow_provider_wan.worker.places import own_place
 from airflow_provider_wan.worker.settings import (
@@ -49,11 +51,13 @@ from airflow_provider_wan.worker.settings import (
     series_of,
 )
 from airflow_provider_wan.worker.shown import show_failure, show_generation
+from airflow_provider_wan.worker.turns import HELD_SECONDS, LEAD_SECONDS, NotYet, next_turn
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     # What submits is loaded where it is used: each task is a process of its own, and each second one only finishes.
+    from airflow_provider_wan.client.account import Account
     from airflow_provider_wan.client.recovery.search import Sought
     from airflow_provider_wan.client.routing import Candidate
     from airflow_provider_wan.durable import (
@@ -100,6 +104,8 @@ class Execution:
         self._known: dict[str, Knowledge] = {}
         self._is_begun = False
         self._is_place_proven = False
+        self._turn: float | None = None
+        """When this task may submit, in seconds since the epoch."""
         self._cost_checked: set[str] = set()
 
     @property
@@ -117,8 +123,12 @@ class Execution:
             self._since = datetime.fromisoformat(event["since"])
             self._carried = event.get("record")
             self._clue = Clue.of(event["clue"]) if event.get("clue") else None
-        elif is_after_clear(self._ledger, self._context):
-            self._log.warning(CLEARED)
+            self._turn = event.get("turn")
+        else:
+            given = {"ledger_path": self._settings.ledger_path, "store_to": self._settings.store_to}
+            warn_of_local_paths(given, self._log)
+            if is_after_clear(self._ledger, self._context):
+                self._log.warning(CLEARED)
         return self._begin(lambda: self._obtaining().obtain())
 
     @property
@@ -133,8 +143,10 @@ class Execution:
             refusal: WanError | None = None
             try:
                 found = obtain()
+            except NotYet as error:
+                found = ComeBack(max(0.0, error.seconds - LEAD_SECONDS), f"Other workers submit too: {error}")
             except WanQuotaError as error:
-                refusal = error
+                refusal, self._turn = error, None
                 pause = max(error.retry_after or 0.0, self._settings.times.throttled_pause)
                 found = ComeBack(pause, f"The submission is throttled, no task was made: {error}")
             except WanAuthError as error:
@@ -300,6 +312,21 @@ class Execution:
             check_cost(hook, request, settings.max_cost, settings.on_unknown_price, self._log)
             self._cost_checked.add(hook.wan_conn_id)
         self._prove_place()
+        self._wait_for_turn(hook.account)
+
+    def _wait_for_turn(self, account: Account) -> None:
+        """Keep the pace of the account together with all workers that share its ledger.
+
+        :raises NotYet: when the worker is freed meanwhile.
+        """
+        if self._accounts.is_choice or not isinstance(self._store, ObjectStore):
+            return
+        if self._turn is None:
+            self._turn = next_turn(self._store, account)
+        left = self._turn - time.time()
+        if left > HELD_SECONDS and self._defers:
+            raise NotYet(self._turn, left)
+        time.sleep(max(0.0, left))
 
     def _before_leaving(self) -> None:
         """See that some account can take the new request, before what is recorded is left behind for it."""
@@ -410,7 +437,7 @@ class Execution:
             return
         from airflow_provider_wan.triggers.wan import WanPauseTrigger
 
-        trigger = WanPauseTrigger(moment.isoformat(), self._since.isoformat(), self._ledger.carried())
+        trigger = WanPauseTrigger(moment.isoformat(), self._since.isoformat(), self._ledger.carried(), self._turn)
         self._operator.defer(trigger=trigger, method_name="execute_again")
 
     def _defer_search(self, sought: Sought) -> NoReturn:

@@ -186,7 +186,7 @@ async def test_deadline_during_an_outage_says_that_nothing_is_known(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     soon = partial(shared_poller, times=PollingTimes(last_look=0.5))
-    monkeypatch.setattr("airflow_provider_wan.hooks.wan.shared_poller", soon)
+    monkeypatch.setattr("airflow_provider_wan.client.polling.poller.shared_poller", soon)
     handle = submitted("hold")
     sandbox.configure(outage=3600)
     event = await event_of(trigger_for(handle, 0.3))
