@@ -64,6 +64,16 @@ def airflow_version() -> tuple[int, int]:
     return int(major), int(minor)
 
 
+def as_trigger_sees(reason: KillReason) -> KillReason:
+    """Return what a reason means where a trigger is killed.
+
+    From Airflow 3.4 on a trigger that moves is dropped without being told: one that is told, while its task waits, has
+    been cleared, and the next try waits already.
+    """
+    is_told_of_moves = airflow_version() < CLEARS_DELETE_STATE
+    return KillReason.RESTARTED if reason is KillReason.MOVED and not is_told_of_moves else reason
+
+
 def is_to_be_cancelled(reason: KillReason, *, durable: bool, survives_clear: bool) -> bool:
     """Whether the vendor's task is wanted by nobody any more.
 

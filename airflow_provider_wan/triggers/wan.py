@@ -15,7 +15,7 @@ from airflow_provider_wan.client.polling.times import LINGER_SECONDS
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
 from airflow_provider_wan.hooks.wan import WanHook, shared_hook
-from airflow_provider_wan.triggers.killed import is_to_be_cancelled, kill_reason_of
+from airflow_provider_wan.triggers.killed import as_trigger_sees, is_to_be_cancelled, kill_reason_of
 from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.triggers.task_log import TaskLogger
 
@@ -72,7 +72,7 @@ class WanTrigger(TaskLogger, BaseTrigger):
             await asyncio.shield(_kept(self._cancel_if_killed()))
 
     async def _cancel_if_killed(self) -> None:
-        reason, handles = await kill_reason_of(self.task_instance), self.handles
+        reason, handles = as_trigger_sees(await kill_reason_of(self.task_instance)), self.handles
         if not is_to_be_cancelled(reason, durable=self.durable, survives_clear=self.survives_clear):
             what = f"Task {handles[0].task_id} is" if len(handles) == 1 else f"{len(handles)} tasks are"
             await self._write(f"{what} left alone: {reason.text}")

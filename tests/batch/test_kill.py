@@ -26,7 +26,8 @@ ITEMS = 200
 MOST_KILLS = 6
 RUNS = int(os.environ.get("WAN_KILL_RUNS", "1"))
 FIRST_SEED = int(os.environ.get("WAN_KILL_SEED", "7"))
-KINDS = [("gccai", 0.0), ("gccai", 0.1), ("dashscope", 0.0), ("dashscope", 0.1)]
+KINDS = [("gccai", 0.0, False), ("gccai", 0.1, False), ("dashscope", 0.0, False), ("dashscope", 0.1, False)]
+KINDS += [("gccai", 0.1, True), ("dashscope", 0.1, True)]
 ACCOUNT_KEYS = {f"wan_{name}": f"{KEY}-{name}" for name in "abcd"}
 ROOT = Path(__file__).parents[2]
 
@@ -70,6 +71,8 @@ class Zygote:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(30)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +94,13 @@ def server() -> Iterator[str]:
     yield line.split(" on ")[1].split(" ")[0]
     process.terminate()
     process.wait(30)
+    process.stdout.close()
 
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + RUNS))
-@pytest.mark.parametrize(("vendor", "dropped"), KINDS)
+@pytest.mark.parametrize(("vendor", "dropped", "has_ledger"), KINDS)
 def test_every_item_is_billed_once_however_often_the_worker_is_killed(
-    zygote: Zygote, server: str, tmp_path: Path, vendor: str, dropped: float, seed: int
+    zygote: Zygote, server: str, tmp_path: Path, vendor: str, dropped: float, has_ledger: bool, seed: int
 ) -> None:
     httpx.post(f"{server}/sandbox/reset")
     httpx.post(f"{server}/sandbox/settings", json={"drop_answer_rate": dropped})
@@ -107,6 +111,7 @@ def test_every_item_is_billed_once_however_often_the_worker_is_killed(
         "rows": ITEMS,
         "max_in_flight": 90,
         "connections": {"wan_default": {"conn_type": "wan", "host": server, "password": KEY, "extra": extra}},
+        "given": {"ledger_path": f"file://{tmp_path}/ledger"} if has_ledger else {},
     }
     kills = 0
     while True:

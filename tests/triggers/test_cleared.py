@@ -82,6 +82,23 @@ async def test_a_cleared_task_that_is_queued_is_cancelled_where_its_record_may_b
     assert sandbox.ledger()["billed"] == []
 
 
+@pytest.mark.parametrize(
+    ("version", "survives", "cancels"), [((3, 3), False, 0), ((3, 4), False, 1), ((3, 4), True, 0)]
+)
+async def test_a_cleared_task_whose_next_try_waits_already_has_not_moved(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, version: Any, survives: bool, cancels: int
+) -> None:
+    """Where triggers that move are dropped silently, nothing else is left: the next try may have paid anew."""
+    sandbox.configure(running_limit=0)
+    handle = WanHook("wan_dashscope").submit(TextToVideoRequest(prompt="a boat"))
+    monkeypatch.setattr(killed, "airflow_version", lambda: version)
+    monkeypatch.setattr(killed, "_states", lambda instance: ["deferred"])
+    trigger = WanTaskTrigger("wan_dashscope", handle.to_dict(), "2036-01-02T09:04:05+00:00", survives_clear=survives)
+    trigger.task_instance = SimpleNamespace(dag_id="films", task_id="make", run_id="manual__1", map_index=-1)
+    await trigger.on_kill()
+    assert len(sandbox.ledger()["cancels"]) == cancels
+
+
 def test_an_owner_is_the_same_in_each_try_and_another_for_each_instance() -> None:
     def owner(**given: Any) -> str:
         return owner_of(SimpleNamespace(**{"dag_id": "d", "task_id": "t", "run_id": "r", "map_index": -1} | given))
