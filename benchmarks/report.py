@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.accounts import section as accounts_section
+from benchmarks.inputs import section as inputs_section
 from benchmarks.page import NOTHING, number, table, verdict
 from benchmarks.plots import draw
 from benchmarks.report_fan_out import section as fan_out_section
@@ -20,6 +21,7 @@ SECTIONS = {
     "batch": batch_section,
     "accounts": accounts_section,
     "slots": slots_section,
+    "inputs": inputs_section,
 }
 
 
