@@ -25,7 +25,7 @@ from benchmarks.results import save
 from benchmarks.sandbox_process import REAL_LIMITS, SandboxProcess
 
 ITEMS = 200
-SECONDS = 4
+SECONDS = 6
 RUNNING = 5
 ACCOUNTS = (1, 2, 4)
 

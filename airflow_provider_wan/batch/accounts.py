@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -249,10 +250,23 @@ class BatchAccounts:
         most, learnt = self._most(name), self._record(name).window
         return most if learnt is None else min(most, int(learnt))
 
+    def has_room(self, in_flight: Counter[str]) -> bool:
+        """Whether any account may be given another task, as far as windows go."""
+        return not self.is_choice or any(self._is_open(name, in_flight[name]) for name in self._names)
+
+    def _is_open(self, name: str, under_way: int) -> bool:
+        try:
+            return self.window(name) > under_way
+        except WanRequestError:
+            # A connection that is not usable.
+            return False
+
     def ended(self, name: str, count: int) -> None:
         """Take note that tasks of an account have ended: a window that was lowered opens again, little by little."""
         record = self._head.accounts.get(name)
-        if record is not None and record.window is not None:
+        if record is None or record.window is None:
+            return
+        with suppress(WanRequestError):
             record.window = learn.after_success(record.window, count, self._most(name))
 
     def learn_runtimes(self, entries: Iterable[ItemRecord]) -> None:

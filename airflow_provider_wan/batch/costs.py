@@ -8,6 +8,7 @@ from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.items import Item
 from airflow_provider_wan.batch.records import ItemRecord
 from airflow_provider_wan.client.costs import CostEstimate, NoPrice, Part, check_max_cost, sum_costs, sum_line
+from airflow_provider_wan.client.errors import WanRequestError
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
 
 
@@ -49,9 +50,14 @@ def cost_of_ending(batch: Batch, item: Item, ending: Ending) -> dict[str, Any] |
     """Return what an item's task cost; the estimate when nobody has seen its end, for then it may be billed."""
     if batch.costs is None:
         return None
+    try:
+        costs = batch.costs(item, batch.entry(item))
+    except WanRequestError:
+        # Its connection is gone, and with it the prices that hold there.
+        return None
     if ending.status in (EndingStatus.TIMEOUT, EndingStatus.ERROR):
-        return batch.costs(item, batch.entry(item)).expected_cost(item.request)
-    return batch.costs(item, batch.entry(item)).cost_of(ending.task, item.request)
+        return costs.expected_cost(item.request)
+    return costs.cost_of(ending.task, item.request)
 
 
 def costs_of(batch: Batch) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class Progress:
         spent = "".join(f"; {money(cost['amount'])} {cost['currency']} so far" for cost in costs)
         batch.log.info("%s: %s%s", counted(len(batch.items), "video"), shown, spent)
         for name, figures in accounts.items():
+            if not figures:
+                continue
             batch.log.info("%s: %s", name, ", ".join(f"{count} {what}" for what, count in figures.items() if count))
         self._show(batch)
         try:

@@ -101,6 +101,8 @@ class Submitting:
         for item, entry in entries:
             if self._room(in_flight, in_doubt) <= 0 or self._batch.is_stopped:
                 return
+            if not self._accounts.has_room(self._in_flight):
+                return
             if not (entry.is_open and self._is_due(item)):
                 continue
             # An account that refuses hands the item to the next.
@@ -174,6 +176,7 @@ class Submitting:
         may_submit = may_submit and not self._is_storage_in_trouble
         moments = []
         in_flight = Counter(self._name_of(item) for item, entry in self._batch if entry.is_in_flight)
+        may_submit = may_submit and self._accounts.has_room(in_flight)
         for item, entry in self._batch:
             if entry.is_in_doubt and item.key not in self._sought:
                 pauses = self._pauses_of(item, self._name_of(item))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.operators.parameters import WanLiteralError
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.sandbox.settings import fingerprint
@@ -276,3 +278,29 @@ def test_a_kill_cancels_at_every_account(sandbox: Sandbox, rounds: MakeRounds) -
 def test_wrong_lists_are_refused_at_parse(rounds: MakeRounds) -> None:
     with pytest.raises(WanLiteralError, match="names each connection once"):
         rounds(shots(1), wan_conn_id=["wan_a", "wan_a"]).run()
+
+
+def test_a_connection_that_is_gone_keeps_its_items_and_holds_nobody_up(
+    sandbox: Sandbox, rounds: MakeRounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_wan.hooks.wan.LOOK_UP", timedelta(0))
+    sandbox.configure(generation_seconds=0.3)
+    batch = rounds(shots(12), max_in_flight=8)
+    deferred = batch.first_round()
+    connect(monkeypatch, sandbox, "a", region="atlantis")
+    with pytest.raises(WanError, match="Connection 'wan_a' cannot be looked up"):
+        batch.goes_on(batch.trigger_of(deferred))
+    assert Counter(batch.statuses.values()) == {"succeeded": 10, "unknown": 2}
+    connect(monkeypatch, sandbox, "a")
+    assert batch.cleared().run()["succeeded"] == 12
+    assert is_paid_once(batch, 12)
+
+
+def test_a_killed_worker_cancels_at_every_account(sandbox: Sandbox, rounds: MakeRounds) -> None:
+    sandbox.configure(generation_seconds=30, pending_seconds=30)
+    batch = rounds(shots(4))
+    batch.first_round()
+    assert batch.driven is not None
+    assert batch.driven.operator is not None
+    batch.driven.operator.on_kill()
+    assert [entry["accepted"] for entry in sandbox.ledger()["cancels"]] == [True] * 4

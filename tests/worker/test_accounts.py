@@ -14,6 +14,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_wan.client.errors import WanBillingError, WanError
 from airflow_provider_wan.client.tasks import TaskHandle
+from airflow_provider_wan.decorators.wan_video import _WanVideoDecoratedOperator
 from airflow_provider_wan.durable import Ledger, SubmissionTimes, Timing
 from airflow_provider_wan.operators.parameters import WanLiteralError
 from airflow_provider_wan.operators.wan import WanTextToVideoOperator
@@ -410,6 +411,24 @@ def test_a_kill_cancels_at_the_account_of_the_task(sandbox: Sandbox) -> None:
     trigger = deferred.trigger
     assert TaskHandle.of(trigger.handle).wan_conn_id == "wan_b"
     assert trigger.wan_conn_id == "wan_b"
+
+
+def test_a_decorated_function_may_name_models_and_its_task_accounts(sandbox: Sandbox) -> None:
+    sandbox.configure(account_trouble={KEYS["a"]: "unpaid"})
+
+    def ask() -> dict[str, Any]:
+        return {"prompt": "A boat", "resolution": "720P", "model": {"dashscope": "wan2.6-t2v"}}
+
+    given: dict[str, Any] = {"wan_conn_id": NAMES, "poll_interval": 0.1}
+    run = Driven(lambda: _WanVideoDecoratedOperator(task_id="make", python_callable=ask, **given))
+    result = run.run()
+    assert (result["wan_conn_id"], result["model"]) == ("wan_b", "wan2.6-t2v")
+
+
+def test_a_templated_list_is_read(sandbox: Sandbox) -> None:
+    sandbox.configure(account_trouble={KEYS["a"]: "unpaid"})
+    assert driven(wan_conn_id="{{ ['wan_a', 'wan_c'] }}").run()["wan_conn_id"] == "wan_c"
+    assert driven(prompt="Two", wan_conn_id=["wan_{{ 'c' }}", "wan_b"]).run()["wan_conn_id"] == "wan_c"
 
 
 # -- at parse ---------------------------------------------------------------------------------------------
