@@ -419,7 +419,7 @@ def test_a_decorated_function_may_name_models_and_its_task_accounts(sandbox: San
     def ask() -> dict[str, Any]:
         return {"prompt": "A boat", "resolution": "720P", "model": {"dashscope": "wan2.6-t2v"}}
 
-    given: dict[str, Any] = {"wan_conn_id": NAMES, "poll_interval": 0.1}
+    given: dict[str, Any] = {"wan_conn_id": NAMES, "poll_interval": 0.1, "deferrable": False}
     run = Driven(lambda: _WanVideoDecoratedOperator(task_id="make", python_callable=ask, **given))
     result = run.run()
     assert (result["wan_conn_id"], result["model"]) == ("wan_b", "wan2.6-t2v")
