@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.accounts import section as accounts_section
 from benchmarks.inputs import section as inputs_section
+from benchmarks.ledger import section as ledger_section
 from benchmarks.page import NOTHING, number, table, verdict
 from benchmarks.plots import draw
 from benchmarks.report_fan_out import section as fan_out_section
@@ -20,6 +21,7 @@ SECTIONS = {
     "triggerer": triggerer_section,
     "batch": batch_section,
     "accounts": accounts_section,
+    "ledger": ledger_section,
     "slots": slots_section,
     "inputs": inputs_section,
 }

@@ -57,6 +57,8 @@ class SandboxProcess:
         if self._process is not None:
             self._process.terminate()
             self._process.wait(20)
+            if self._process.stdout is not None:
+                self._process.stdout.close()
 
     def configure(self, **settings: Any) -> None:
         self._http.post("/sandbox/settings", json=settings).raise_for_status()

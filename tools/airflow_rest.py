@@ -174,6 +174,22 @@ class AirflowRest:
     def set_run_state(self, dag_id: str, run_id: str, state: str) -> None:
         self.call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": state})
 
+    def delete_run(self, dag_id: str, run_id: str, timeout: float = 60) -> None:
+        """Delete a run that may have tasks which wait: queued again first, for no running one can be deleted."""
+
+        def is_deleted() -> bool:
+            self.set_run_state(dag_id, run_id, "queued")
+            try:
+                self.call("DELETE", f"/dags/{dag_id}/dagRuns/{run_id}")
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code != 409:  # the scheduler was faster
+                    raise
+                return False
+            return True
+
+        wait_until(is_deleted, timeout, f"run {run_id} of {dag_id} is deleted", every=0.05)
+        self.triggered.remove((dag_id, run_id))
+
     # -- task instances -----------------------------------------------------------------------------------
 
     def tasks(self, dag_id: str, run_id: str) -> list[Json]:

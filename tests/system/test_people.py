@@ -26,6 +26,7 @@ STARTED = {
     "marked failed in queue": ("case_video", SLOW_TO_CANCEL, {}),
     "marked success in queue": ("case_video", SLOW_TO_CANCEL, {}),
     "marked failed running": ("case_video", "[sandbox run-forever]", {}),
+    "run deleted": ("case_video", HOLD, {}),
     "marked failed in worker": ("case_in_worker", SLOW_TO_CANCEL, {}),
 }
 
@@ -125,6 +126,15 @@ def test_marking_a_deferred_task_cancels_the_queued_one_even_when_the_vendor_is_
     wait_until(lambda: said in airflow.component_log("triggerer", 10_000), 120, said)
     assert run.task()["state"] == state
     assert run.cost() == Cost(created=1, billed=0, cancelled=1)
+
+
+def test_a_deleted_run_cancels_its_queued_task(airflow: LocalAirflow, started: Started) -> None:
+    """Nobody will ever adopt it."""
+    run = started("run deleted")
+    run.wait("deferred")
+    run.wait_for_trigger()
+    airflow.rest.delete_run(run.dag_id, run.run_id)
+    assert run.wait_for_cost(lambda cost: cost.cancelled > 0) == Cost(created=1, billed=0, cancelled=1)
 
 
 def test_a_running_one_is_said_to_be_billed_and_the_next_run_adopts_it(started: Started) -> None:
