@@ -39,6 +39,7 @@ class Soak:
     :param timing: how far the vendor's list is trusted, in seconds, as ``durability.Timing``.
     :param patience: for how long a submission waits on a worker for a throttled vendor.
     :param throttled_pause: for how long a throttled submission leaves the worker.
+    :param has_ledger: whether submissions are recorded as objects, as with ``ledger_path``.
     :param patience_of_all: after so long what is not delivered is lost.
     """
 
@@ -58,6 +59,7 @@ class Soak:
     patience: float = 15.0
     throttled_pause: float = 60.0
     patience_of_all: float = 1800.0
+    has_ledger: bool = False
 
     def prompt(self, vendor: str, number: int) -> str:
         """A prompt that no other video has."""
@@ -67,7 +69,7 @@ class Soak:
 
     def for_children(self) -> dict[str, Any]:
         """What the other processes have to know, as JSON."""
-        names = ("slots", "poll_interval", "timing", "patience", "throttled_pause", "patience_of_all")
+        names = ("slots", "poll_interval", "timing", "patience", "throttled_pause", "patience_of_all", "has_ledger")
         return {name: value for name, value in asdict(self).items() if name in names}
 
 

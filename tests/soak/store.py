@@ -7,6 +7,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_wan.durable import StateStore
+from airflow_provider_wan.worker.ledgers import ObjectStore
+
 
 class FileStore:
     """A file for each key, replaced as a whole, so that it survives a SIGKILL as a database does."""
@@ -29,3 +32,10 @@ class FileStore:
 
     def delete(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)
+
+
+def store_of(folder: Path, key: str, *, has_ledger: bool) -> StateStore:
+    """Where the submission of one video is recorded."""
+    if has_ledger:
+        return ObjectStore(f"file://{folder}/ledger", ["soak", "run", key, "-1"])
+    return FileStore(folder / "state" / key)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_wan.durable import STATE_KEY
+from airflow_provider_wan.durable import Ledger
 
 from .settings import Soak
-from .store import FileStore
+from .store import store_of
 
 VIDEO_BEGINS = b"ftyp"
 
@@ -103,4 +103,7 @@ def _digest(path: Path) -> str:
 
 def _recorded(folder: Path, key: str) -> str:
     """The id of the task that a video's record names."""
-    return str(FileStore(folder / "state" / key).get(STATE_KEY)["handle"]["task_id"])
+    record = Ledger(store_of(folder, key, has_ledger=(folder / "ledger").exists())).read()
+    assert record is not None
+    assert record.handle is not None
+    return record.handle.task_id

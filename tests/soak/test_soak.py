@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from .driver import soaked
 from .settings import Moment, Soak
@@ -47,8 +50,13 @@ SMALL = Soak(
 )
 
 
-async def test_nothing_is_lost_and_nothing_is_paid_twice_when_everything_goes_wrong(tmp_path: Path) -> None:
-    tally, verdicts = await soaked(SMALL, tmp_path)
+@pytest.mark.parametrize("has_ledger", [False, True], ids=["task state", "ledger_path"])
+async def test_nothing_is_lost_and_nothing_is_paid_twice_when_everything_goes_wrong(
+    tmp_path: Path, has_ledger: bool
+) -> None:
+    tally, verdicts = await soaked(replace(SMALL, has_ledger=has_ledger), tmp_path)
+    records = list((tmp_path / "ledger").rglob("wan_submission.*.json"))
+    assert bool(records) == has_ledger
     assert tally.lost == {}, tally
     for verdict in verdicts:
         assert verdict.is_clean, (verdict, tally)

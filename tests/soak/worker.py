@@ -27,7 +27,7 @@ from airflow_provider_wan.triggers.wan import WanSearchTrigger, WanTaskTrigger
 
 from .pipes import take_stdout
 from .settings import conn_id, timing_of
-from .store import FileStore
+from .store import store_of
 
 log = logging.getLogger("soak.worker")
 
@@ -39,7 +39,7 @@ class Step:
         self._given = given
         self._job = job
         self._folder = Path(given["folder"])
-        self._ledger = Ledger(FileStore(self._folder / "state" / job["id"]))
+        self._ledger = Ledger(store_of(self._folder, job["id"], has_ledger=given["has_ledger"]))
         self._hook = WanHook(conn_id(job["vendor"]))
 
     def run(self) -> dict[str, Any]:
