@@ -10,7 +10,7 @@ import time
 
 from benchmarks.results import FOLDER
 
-ALL = ("fan_out", "faults", "soak", "triggerer", "batch", "accounts", "ledger", "slots", "inputs")
+ALL = ("fan_out", "faults", "soak", "triggerer", "batch", "accounts", "ledger", "slots", "inputs", "gallery")
 
 
 def keep_import_times() -> None:

@@ -10,6 +10,7 @@ from benchmarks.ledger import section as ledger_section
 from benchmarks.page import NOTHING, number, table, verdict
 from benchmarks.plots import draw
 from benchmarks.report_fan_out import section as fan_out_section
+from benchmarks.report_gallery import section as gallery_section
 from benchmarks.report_rest import batch_section, faults_section, slots_section, triggerer_section
 from benchmarks.results import FOLDER, HERE, load
 from benchmarks.soak import section as soak_section
@@ -24,6 +25,7 @@ SECTIONS = {
     "ledger": ledger_section,
     "slots": slots_section,
     "inputs": inputs_section,
+    "gallery": gallery_section,
 }
 
 

@@ -37,6 +37,8 @@ KEYS = {
     "Enter": "\ue007",
     "Escape": "\ue00c",
     "Tab": "\ue004",
+    "End": "\ue010",
+    "Home": "\ue011",
     "ArrowLeft": "\ue012",
     "ArrowUp": "\ue013",
     "ArrowRight": "\ue014",
@@ -79,6 +81,8 @@ class Browser:
         finally:
             self._driver.terminate()
             self._driver.wait(10)
+            if self._driver.stdout:
+                self._driver.stdout.close()
             self._http.close()
             shutil.rmtree(self._profile, ignore_errors=True)
 

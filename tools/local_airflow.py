@@ -49,7 +49,7 @@ class LocalAirflow:
     `home` is wiped at the start unless `keep_home`. `dag_folders` become one DAG bundle each. `database` is SQLite
     unless another one is given. `env` is added last to the environment of every component. `parallelism` is the number
     of tasks that run at once. `refresh_seconds` is how often DAG folders are looked through.
-    `components` are the ones that are started, where not all are needed.
+    `components` are the ones that are started, where not all are needed. `prefix` is the path below which it is served.
     """
 
     def __init__(
@@ -63,11 +63,13 @@ class LocalAirflow:
         refresh_seconds: int = 5,
         keep_home: bool = False,
         components: Sequence[str] = tuple(COMPONENTS),
+        prefix: str = "",
         family: ProcessFamily | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.home = home.resolve()
-        self.url = f"http://127.0.0.1:{free_port()}"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}{prefix}"
         self.rest = AirflowRest(self.url)
         self.database = database or Sqlite(self.home / "airflow.db")
         self._dag_folders = [folder.resolve() for folder in dag_folders]
@@ -291,7 +293,7 @@ class LocalAirflow:
             "CORE__TEST_CONNECTION": "Enabled",
             "DATABASE__SQL_ALCHEMY_CONN": self.database.url(component),
             "API__HOST": "127.0.0.1",
-            "API__PORT": self.url.rpartition(":")[2],
+            "API__PORT": str(self.port),
             "API__BASE_URL": self.url,
             "API__WORKERS": "1",
             "API_AUTH__JWT_SECRET": self._jwt_secret,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance as TI
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from airflow_provider_wan.links.gallery import BATCH_KEY, GENERATION_KEY, ITEMS_PER_XCOM
@@ -25,6 +26,8 @@ MOST_CARDS = 5_000
 MOST_RUNS = 40
 NEWEST_RUNS = 1_000
 """Runs that are looked through for recent videos."""
+SUBCLASSES_KEPT = 60.0
+"""Seconds: which classes of users make videos is a look through many XComs, and changes with their code only."""
 
 _COLUMNS = (
     TI.dag_id,
@@ -123,7 +126,9 @@ def _rows(session: Session, scope: Scope, since: datetime | None) -> tuple[dict[
             .subquery()
         )
         query = query.join(newest, (newest.c.dag_id == TI.dag_id) & (newest.c.run_id == TI.run_id))
-        query = query.where(TI.operator.in_(OPERATORS)).order_by(newest.c.id.desc())
+        derived = [(TI.dag_id == dag_id) & (TI.operator == name) for dag_id, name in _subclasses.names(session)]
+        query = query.where(or_(TI.operator.in_(OPERATORS), *derived))
+        query = query.order_by(newest.c.id.desc())
     if scope.task_id is not None:
         query = query.where(TI.task_id == scope.task_id)
     if scope.map_index is not None:
@@ -138,6 +143,40 @@ def _rows(session: Session, scope: Scope, since: datetime | None) -> tuple[dict[
     return dict(list(rows.items())[:MOST_RUNS]), is_cut
 
 
+class _Subclasses:
+    """Classes derived from our operators, as ``(DAG, class)``: their tasks wrote the XComs of the gallery before."""
+
+    def __init__(self) -> None:
+        self._names: list[tuple[str, str]] = []
+        self._until = 0.0
+
+    def names(self, session: Session) -> list[tuple[str, str]]:
+        """Return them, as they were a minute ago at most."""
+        if time.monotonic() >= self._until:
+            self._names = self._read(session)
+            self._until = time.monotonic() + SUBCLASSES_KEPT
+        return self._names
+
+    def _read(self, session: Session) -> list[tuple[str, str]]:
+        newest = select(DagRun.id).order_by(DagRun.id.desc()).limit(NEWEST_RUNS).subquery()
+        of_ours = (
+            select(XComModel.dag_id, XComModel.task_id)
+            .where(XComModel.key.in_([GENERATION_KEY, BATCH_KEY]), XComModel.dag_run_id.in_(select(newest.c.id)))
+            .distinct()
+            .subquery()
+        )
+        query = (
+            select(TI.dag_id, TI.operator)
+            .join(of_ours, (of_ours.c.dag_id == TI.dag_id) & (of_ours.c.task_id == TI.task_id))
+            .where(TI.operator.not_in(OPERATORS))
+            .distinct()
+        )
+        return [(dag_id, operator) for dag_id, operator in session.execute(query) if operator]
+
+
+_subclasses = _Subclasses()
+
+
 def _cards_of_run(
     session: Session, dag_id: str, run_id: str, rows: list[TaskRow], since: datetime | None
 ) -> Iterable[dict[str, Any]]:
@@ -149,7 +188,8 @@ def _cards_of_run(
 
     shown = read(GENERATION_KEY, task_ids)
     heads = read(BATCH_KEY, task_ids)
-    ours = {row.task_id for row in rows if row.operator in OPERATORS}
+    derived = set(_subclasses.names(session))
+    ours = {row.task_id for row in rows if row.operator in OPERATORS or (row.dag_id, row.operator) in derived}
     ours |= {task_id for task_id, _ in (*shown, *heads)}
     results = read(RESULT_KEY, ours)
     for row in rows:

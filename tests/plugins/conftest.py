@@ -13,6 +13,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from airflow_provider_wan.plugins.reading import CardsRead, Scope, Video
+from tests.storages import s3, s3_server
+
+__all__ = ["s3", "s3_server"]
 
 MP4 = b"\x00\x00\x00\x18ftypisom" + bytes(range(256)) * 40
 

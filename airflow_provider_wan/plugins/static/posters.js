@@ -1,8 +1,8 @@
-// First frames as small pictures, two videos at a time: a video element for each card in sight is what costs a tab most.
+// First frames as small pictures, one video after the other: what decoders hold is what costs a tab most.
 
 import { Frames } from "./frames.js";
 
-const AT_ONCE = 2;
+const AT_ONCE = 1;
 const KEPT = 1000;
 const HURRY = 4000; // Safari gives no frame with preload="metadata"
 const PATIENCE = 30000;
