@@ -8,7 +8,7 @@ missing() { for name in chromium chromedriver; do command -v $name >/dev/null ||
 if missing; then
   if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium chromium-driver fonts-dejavu-core
+    timeout 600 apt-get update -qq && timeout 600 apt-get install -qq -y --no-install-recommends chromium chromium-driver fonts-dejavu-core
   fi
   if missing; then
     echo "SKIPPED: the gallery's tests in a browser: no chromium and chromedriver (Debian: apt-get install chromium chromium-driver)"
