@@ -180,8 +180,8 @@ class Submitting:
         for item, entry in self._batch:
             if entry.is_in_doubt and item.key not in self._sought:
                 pauses = self._pauses_of(item, self._name_of(item))
-                untils = [] if self._batch.is_stopped else [backoff.until for backoff in pauses]
-                moments.append(max(soonest, entry.again_at or soonest, *untils))
+                ends = [] if self._batch.is_stopped else [backoff.until for backoff in pauses]
+                moments.append(max(soonest, entry.again_at or soonest, *ends))
             elif entry.is_open and may_submit:
                 names = self._accounts.of_item(item)
                 found = [moment for name in names if (moment := self._moment(item, name, in_flight))]
