@@ -16,10 +16,13 @@ KILL_SECONDS = 2.0
 def why_left_alone(context: Any, *, durable: bool, store: StateStore | None) -> str | None:
     """Return why the tasks of a killed worker are not cancelled; ``None`` when they are wanted by nobody any more.
 
-    A worker that is drained, or whose task was cleared, has a successor that adopts what is recorded. Where it cannot
-    be known, what is queued is cancelled: that is not billed, and a successor submits it once more.
+    A worker that is drained, or whose task was cleared, has a successor that adopts what is recorded. So may one that
+    Airflow does not answer: a worker that stood still until it was replaced gets no answer in time on a busy machine,
+    and would cancel what its successor waits for.
     """
     reason = kill_reason_within(ASK_SECONDS, context["ti"])
+    if reason is KillReason.UNREADABLE and durable:
+        return reason.text
     if reason not in (KillReason.RESTARTED, KillReason.MOVED):
         return None
     if is_to_be_cancelled(reason, durable=durable, survives_clear=survives_clear(store)):

@@ -202,7 +202,11 @@ def test_a_kill_of_the_former_attempt_costs_an_adopted_item_no_try(rounds: MakeR
     assert batch.goes_on(batch.trigger_of(deferred))["counts"] == {"succeeded": 1}
 
 
-def test_a_killed_worker_cancels_what_is_queued(rounds: MakeRounds, sandbox: Sandbox) -> None:
+def test_a_killed_worker_cancels_what_is_queued(
+    rounds: MakeRounds, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person has marked the task as failed."""
+    monkeypatch.setattr("airflow_provider_wan.triggers.killed._states", lambda _: ["failed"])
     batch = rounds([row(f"{n} [sandbox hold]") for n in range(12)])
     batch.first_round()
     assert batch.driven is not None
@@ -213,7 +217,7 @@ def test_a_killed_worker_cancels_what_is_queued(rounds: MakeRounds, sandbox: San
 
 
 @pytest.mark.parametrize(
-    ("state", "is_cancelled"), [("running", False), ("restarting", False), ("failed", True), (None, True)]
+    ("state", "is_cancelled"), [("running", False), ("restarting", False), ("failed", True), (None, False)]
 )
 def test_a_drained_worker_cancels_nothing_that_its_successor_adopts(
     rounds: MakeRounds, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, state: str | None, is_cancelled: bool
