@@ -296,18 +296,10 @@ def test_a_refused_change_leaves_the_former_task_recorded(attempts: MakeAttempts
     assert run.created == 1
 
 
-@pytest.mark.parametrize(
-    ("account", "settings"),
-    [({"workspace_id": "llm-other"}, {}), ({}, {"account_name": "wan_other"})],
-    ids=["workspace", "connection"],
-)
-def test_another_account_is_another_request(
-    attempts: MakeAttempts, account: dict[str, str], settings: dict[str, str]
-) -> None:
+def test_another_connection_is_another_request(attempts: MakeAttempts) -> None:
     run = attempts(prompt="x [sandbox run-forever]")
     run.obtain()
-    run.account |= account
-    assert not run.obtain(**settings).is_adopted
+    assert not run.obtain(account_name="wan_other").is_adopted
     assert run.created == 2
 
 

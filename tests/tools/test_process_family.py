@@ -48,7 +48,8 @@ def owner(tmp_path: Path) -> Callable[[], tuple[subprocess.Popen[bytes], int]]:
             stdout=subprocess.PIPE,
         )
         assert process.stdout is not None
-        session = int(process.stdout.readline())
+        with process.stdout:
+            session = int(process.stdout.readline())
         wait_until(lambda: log.exists() and b"ready" in log.read_bytes(), 30, "the child is ready")
         assert len(session_members([session])) == 2
         return process, session
