@@ -258,15 +258,15 @@ def test_a_file_that_changes_after_its_check_is_not_sent(
     fox = make("fox.png")
     content = fox.read_bytes()
     run = Driven(lambda: WanImageToVideoOperator(**QUICK, first_frame=str(fox)))
-    from airflow_provider_wan.worker.video import Execution
+    from airflow_provider_wan.worker.obtaining import Obtaining
 
-    before = Execution._before_paying
+    before = Obtaining._before_paying
 
     def changes(self: Any, *args: Any) -> None:
         before(self, *args)
         fox.write_bytes(content[:-20] + b"!" + content[-19:])
 
-    monkeypatch.setattr(Execution, "_before_paying", changes)
+    monkeypatch.setattr(Obtaining, "_before_paying", changes)
     with pytest.raises(WanError, match="changed after it was checked"):
         run.run()
     assert sandbox.ledger()["created"] == []

@@ -73,7 +73,14 @@ def test_a_task_that_only_finishes_loads_nothing_of_submitting_and_polling() -> 
         "print([name for name in sys.modules if name.startswith('airflow_provider_wan.')])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    for part in ("durable.attempt", "durable.paid_call", "client.polling.poller", "client.schedule", "triggers.wan"):
+    for part in (
+        "durable.attempt",
+        "durable.paid_call",
+        "client.polling.poller",
+        "client.schedule",
+        "triggers.wan",
+        "worker.obtaining",
+    ):
         assert f"'airflow_provider_wan.{part}'" not in found
 
 
