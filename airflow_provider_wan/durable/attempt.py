@@ -345,7 +345,8 @@ class Attempt:
         except WanRequestError:
             raise
         except WanError as error:
-            if "idempoten" in str(error).lower():
+            # What the vendor said of the key, not what is said here of a lost answer.
+            if "idempoten" in str(error.__cause__ or error).lower():
                 return self._by_policy(_REFUSED_REPEAT.format(record.intent_at, error.message), record, error)
             return self._repeat_later(again, error)
         self.known.heeds_key = self.known.heeds_key or bool(sent.is_replayed)

@@ -15,8 +15,11 @@ from airflow_provider_wan.client.errors import (
     WanSubmissionUnknown,
     WanTransportError,
 )
+from airflow_provider_wan.client.exchange import Broken, Call
 from airflow_provider_wan.client.requests import ImageToVideoRequest
 from airflow_provider_wan.client.tasks import utc_now
+from airflow_provider_wan.client.transport.client import WanClient
+from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.vendors.gccai import Gccai as GccaiVendor
 from airflow_provider_wan.durable import ComeBack, Obtained, Policies
 from airflow_provider_wan.durable.attempt import MOST_REPEATS
@@ -110,6 +113,25 @@ def test_a_refused_repeat_says_nothing_of_the_first_sending(attempts: MakeAttemp
     with pytest.raises(WanSubmissionUnknown, match="says nothing of the first sending"):
         run.obtain()
     assert key_of(run) == key
+    run.obtain()
+    assert run.created == 1
+
+
+def test_a_repeat_that_is_lost_after_it_was_sent_twice_is_sent_again(
+    attempts: MakeAttempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is said here of the key in vain is not the vendor's word of it."""
+    run = attempts("gccai")
+    lose(run)
+    send = WanClient.send
+    broken = [Broken("connection refused", opened=False), Broken("server disconnected", opened=True)]
+
+    def breaking(client: WanClient, call: Call) -> Any:
+        return broken.pop(0) if call.name == "submit" and broken else send(client, call)
+
+    monkeypatch.setattr(WanClient, "send", breaking)
+    assert isinstance(run.attempt(patience=Patience(tries=1, throttled=5.0)).obtain(), ComeBack)
+    assert broken == []
     run.obtain()
     assert run.created == 1
 

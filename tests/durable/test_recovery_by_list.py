@@ -295,7 +295,7 @@ def test_where_all_others_are_known_the_one_that_is_left_is_adopted(
 ) -> None:
     run = attempts(request=request_, store=ObjectStore(f"file://{tmp_path}", ["films", "r", "make", "-1"]))
     theirs = sibling(run)
-    lose(run)
+    lose(run, others=[theirs])
     all_over(run)
     found = run.obtain(others=[theirs])
     assert found.is_adopted
@@ -365,9 +365,10 @@ def test_a_list_that_is_too_long_is_no_proof(attempts: MakeAttempts, monkeypatch
 )
 def test_a_list_in_trouble_is_never_an_empty_list(attempts: MakeAttempts, trouble: dict[str, Any]) -> None:
     run = attempts()
+    # Before the answer is lost: on a busy machine the task may have ended when its first search begins.
+    run.sandbox.configure(**trouble)
     lose(run)
     all_over(run)
-    run.sandbox.configure(**trouble)
     for _ in range(3):
         found = run.attempt().obtain()
         assert isinstance(found, ComeBack)

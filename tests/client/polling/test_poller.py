@@ -169,11 +169,12 @@ async def test_deadline_ends_the_wait_of_a_task_that_goes_on(desk: Desk, sent: l
     (handle,) = await desk.submit(1, "[sandbox hold]")
     loop = asyncio.get_running_loop()
     began = loop.time()
-    ending = await desk.wait(handle, seconds=0.9)
+    # Between the last look of its turn and the deadline there is time for that look's answer, also on a busy machine.
+    ending = await desk.wait(handle, seconds=3.0, interval=2.0)
     assert ending.status is EndingStatus.TIMEOUT
     assert ending.task.task_id == handle.task_id
-    assert 0.9 <= loop.time() - began < 5.0
-    assert [target for at, target in sent if at - began >= 0.9 and handle.task_id in target]
+    assert loop.time() - began >= 3.0
+    assert [target for at, target in sent if at - began >= 3.0 and handle.task_id in target]
 
 
 async def test_bug_in_a_decision_strands_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
