@@ -38,13 +38,15 @@ demo: venv ## make videos with all four modes on a real Airflow against the loca
 airflow: venv ## the same, but leave Airflow running with its UI until Ctrl-C; with your own DAGs: DAGS=folder
 	@$(BIN)/python -m tools.demo --keep $(if $(DAGS),--dags '$(DAGS)') $(DEMO_ARGS)
 
+# One after the other: a starved Airflow loses its API server, and then its tasks.
 test: venv ## every test, those on real Airflow processes included
-	@tools/side_by_side.sh '$(MAKE) --no-print-directory test-system' '$(MAKE) --no-print-directory test-unit'
+	@$(MAKE) --no-print-directory test-system
+	@$(MAKE) --no-print-directory test-unit
 
 test-unit: venv ## the tests that need no running Airflow; of one folder of tests/ with ROOM=client
 	$(BIN)/python -m pytest $(UNIT) $(call parallel,$(WORKERS)) $(PYTEST_ARGS)
 
-# So many Airflows at once: more of them starve each other on two cores, and then tasks lose their API server.
+# So many Airflows at once; two need more than two cores.
 AIRFLOWS ?= 1
 test-system: venv ## the tests on real Airflow processes
 	$(BIN)/python -m pytest $(SYSTEM) $(if $(filter-out 1,$(AIRFLOWS)),$(call parallel,$(AIRFLOWS))) $(PYTEST_ARGS)
