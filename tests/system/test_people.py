@@ -27,7 +27,8 @@ STARTED = {
     "marked success in queue": ("case_video", SLOW_TO_CANCEL, {}),
     "marked failed running": ("case_video", "[sandbox run-forever]", {}),
     "run deleted": ("case_video", HOLD, {}),
-    "marked failed in worker": ("case_in_worker", SLOW_TO_CANCEL, {}),
+    # A killed worker has two seconds for it.
+    "marked failed in worker": ("case_in_worker", "[sandbox hold cancel-delay=1]", {}),
 }
 
 
