@@ -15,7 +15,7 @@ from airflow_provider_wan.inputs.kept import KeptInputs
 from airflow_provider_wan.inputs.kinds import mime_of
 from airflow_provider_wan.inputs.probe import Look, look_at
 from airflow_provider_wan.inputs.reach import NO_WAY, Media, reach, upload, ways_of
-from airflow_provider_wan.inputs.sources import NotUsable, Source
+from airflow_provider_wan.inputs.sources import MediaSource, NotUsable
 
 
 def media_url(client: WanClient, path: Any, request_or_model: VideoRequest | str | None, media: Media, log: Any) -> str:
@@ -27,7 +27,7 @@ def media_url(client: WanClient, path: Any, request_or_model: VideoRequest | str
     written = _written(path)
     if not is_stored(written):
         return written
-    source = Source(written)
+    source = MediaSource(written)
     look, model = _look(source), _model(client, request_or_model)
     # Which field it is for is not known; an image is asked for as a frame, for that decides on data URLs.
     request = ImageToVideoRequest(first_frame=written, model=model)
@@ -44,7 +44,7 @@ def upload_file(client: WanClient, path: Any, model: str | None, log: Any) -> st
     :raises WanRequestError: for a file the vendor takes no upload of.
     :raises WanError: when the storage does not answer or the upload fails.
     """
-    source, vendor = Source(_written(path)), client.vendor
+    source, vendor = MediaSource(_written(path)), client.vendor
     look = _look(source)
     mime, size = mime_of(look.content.kind), look.content.bytes
     wrong = None
@@ -63,7 +63,7 @@ def _written(path: Any) -> str:
     return str(path).strip() if isinstance(path, str | PathLike) else str(path)
 
 
-def _look(source: Source) -> Look:
+def _look(source: MediaSource) -> Look:
     try:
         look = look_at(source, MOST_BYTES)
     except NotUsable as error:

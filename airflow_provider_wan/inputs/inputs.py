@@ -19,7 +19,7 @@ from airflow_provider_wan.client.vendors.base import Checked
 from airflow_provider_wan.inputs.kept import KeptInputs
 from airflow_provider_wan.inputs.probe import Look, can_look_inside, look_at
 from airflow_provider_wan.inputs.reach import NO_WAY, Media, reach, ways_of
-from airflow_provider_wan.inputs.sources import NotUsable, Source
+from airflow_provider_wan.inputs.sources import MediaSource, NotUsable
 
 READERS = 8
 
@@ -39,7 +39,7 @@ class Inputs:
         self._bases = tuple(base for base in bases if base)
         self._kept = kept or KeptInputs()
         self._log = log
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[str, MediaSource] = {}
         self._looks: dict[str, Look | NotUsable | WanError] = {}
         self._known: dict[str, str] = {}
         self._reached: dict[tuple[str, str, str], str] = {}
@@ -146,9 +146,9 @@ class Inputs:
                 self._looks[url] = found
         return found
 
-    def _source(self, url: str) -> Source:
+    def _source(self, url: str) -> MediaSource:
         with self._lock:
-            return self._sources.setdefault(url, Source(url, self._bases))
+            return self._sources.setdefault(url, MediaSource(url, self._bases))
 
     def _say_what_was_not_seen(self, contents: Mapping[str, Content]) -> None:
         timed = [field for field, content in contents.items() if content.kind.startswith(("video/", "audio/"))]

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_wan.client.rules.content import Content
 from airflow_provider_wan.inputs.kinds import HEAD, kind_of, picture_of
-from airflow_provider_wan.inputs.sources import Source
+from airflow_provider_wan.inputs.sources import MediaSource
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Look:
     digest: str | None
 
 
-def look_at(source: Source, most_bytes: int) -> Look:
+def look_at(source: MediaSource, most_bytes: int) -> Look:
     """Read a medium from the start to the end, in pieces.
 
     :param most_bytes: larger ones are not read.
@@ -57,7 +57,7 @@ def can_look_inside() -> bool:
     return True
 
 
-def _inside(source: Source, content: Content) -> Content:
+def _inside(source: MediaSource, content: Content) -> Content:
     """Read the length of a clip or a sound and a clip's size; nothing is decoded."""
     if not can_look_inside():
         return content

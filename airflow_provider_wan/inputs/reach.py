@@ -21,7 +21,7 @@ from airflow_provider_wan.client.vendors.base import Upload, Vendor
 from airflow_provider_wan.inputs.kept import Kept, KeptInputs
 from airflow_provider_wan.inputs.kinds import mime_of
 from airflow_provider_wan.inputs.probe import Look
-from airflow_provider_wan.inputs.sources import NotSigned, Source
+from airflow_provider_wan.inputs.sources import MediaSource, NotSigned
 
 Media = Literal["auto", "presign", "upload", "inline"]
 """The ways, and ``auto``: the first that works."""
@@ -34,7 +34,7 @@ MB = 1024 * 1024
 
 
 def ways_of(
-    source: Source, look: Look, field: str, request: VideoRequest, account: Account, media: Media
+    source: MediaSource, look: Look, field: str, request: VideoRequest, account: Account, media: Media
 ) -> tuple[str | None, str]:
     """Return the way to take, or ``None`` and why there is none.
 
@@ -58,7 +58,7 @@ def ways_of(
     return None, "; ".join(reasons)
 
 
-def _not_signed(source: Source, account: Account, is_named: bool) -> str | None:
+def _not_signed(source: MediaSource, account: Account, is_named: bool) -> str | None:
     try:
         url = source.signed()
     except NotSigned as error:
@@ -100,7 +100,7 @@ def _not_inline(vendor: Vendor, field: str, kind: str, size: int, request: Video
     return f"{vendor.title} takes no such data" if refused else None
 
 
-def reach(source: Source, look: Look, way: str, model: str, client: WanClient, kept: KeptInputs, log: Any) -> str:
+def reach(source: MediaSource, look: Look, way: str, model: str, client: WanClient, kept: KeptInputs, log: Any) -> str:
     """Return an address by which the vendor can have the medium.
 
     :raises WanError: when the medium is not what was looked at, or the upload fails; nothing was submitted.
@@ -123,7 +123,7 @@ def reach(source: Source, look: Look, way: str, model: str, client: WanClient, k
         return address
 
 
-def upload(source: Source, look: Look, model: str, client: WanClient, log: Any) -> str:
+def upload(source: MediaSource, look: Look, model: str, client: WanClient, log: Any) -> str:
     """Hand a medium to the vendor, in pieces.
 
     :raises WanError: when the upload fails; nothing was submitted.
@@ -142,7 +142,7 @@ def upload(source: Source, look: Look, model: str, client: WanClient, log: Any) 
     return address
 
 
-def _hold(source: Source, found: str, digest: str) -> None:
+def _hold(source: MediaSource, found: str, digest: str) -> None:
     if found != digest:
         raise WanError(f"{source.shown} changed after it was checked; nothing was submitted", retryable=True)
 
@@ -150,7 +150,7 @@ def _hold(source: Source, found: str, digest: str) -> None:
 class _Stream:
     """A medium as a file that is read once: held to its digest, its progress logged now and then."""
 
-    def __init__(self, source: Source, size: int, digest: str, log: Any) -> None:
+    def __init__(self, source: MediaSource, size: int, digest: str, log: Any) -> None:
         self._source = source
         self._size = size
         self._digest = digest

@@ -39,7 +39,7 @@ class NotSigned(Exception):
 
 
 @dataclass(frozen=True)
-class Source:
+class MediaSource:
     """One medium in a file system.
 
     :param written: as the author wrote it.
@@ -166,7 +166,7 @@ def _protocol(fs: Any) -> str:
 class _translated:
     """Turns what a storage raises into :class:`NotUsable`, or a retryable error."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: MediaSource) -> None:
         self._source = source
 
     def __enter__(self) -> None:

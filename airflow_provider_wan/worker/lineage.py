@@ -21,7 +21,7 @@ MOST = 100
 
 
 @dataclass(frozen=True)
-class Place:
+class DatasetPlace:
     """A file, as lineage tools name it.
 
     :param namespace: where it is: ``s3://bucket``, ``https://host``, ``file``.
@@ -45,21 +45,21 @@ class Lineage:
     :param task: vendor and id of the vendor's task, where it is one.
     """
 
-    inputs: tuple[Place, ...] = ()
-    outputs: tuple[Place, ...] = ()
+    inputs: tuple[DatasetPlace, ...] = ()
+    outputs: tuple[DatasetPlace, ...] = ()
     task: tuple[str, str] | None = None
 
 
-def place_of(address: object, size: object = None) -> Place | None:
+def place_of(address: object, size: object = None) -> DatasetPlace | None:
     """Return the place of an address; ``None`` for what is none: inline media, and files that are looked for."""
     parts = urlsplit(str(address))
     count = size if isinstance(size, int) else None
     host, path = parts.netloc.rpartition("@")[2], unquote(parts.path)
     if parts.scheme in ("file", "local", "") and posixpath.isabs(path):
-        return Place("file", path, count)
+        return DatasetPlace("file", path, count)
     if parts.scheme in ("", "data", "file", "local") or not host:
         return None
-    return Place(f"{parts.scheme}://{host}", path.lstrip("/"), count)
+    return DatasetPlace(f"{parts.scheme}://{host}", path.lstrip("/"), count)
 
 
 def note_video(operator: Any, request: VideoRequest | None, result: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from airflow_provider_wan.batch.rows import read_rows
 from airflow_provider_wan.client.errors import WanRequestError
-from airflow_provider_wan.inputs.sources import Source
+from airflow_provider_wan.inputs.sources import MediaSource
 from airflow_provider_wan.sandbox import Sandbox
 from tests.inputs.media import picture
 from tests.storages import s3, s3_server
@@ -135,13 +135,13 @@ def test_later_workers_do_not_read_the_pictures_again(
     rounds: MakeRounds, sandbox: Sandbox, pictures: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    pieces = Source.pieces
+    pieces = MediaSource.pieces
 
-    def counted(self: Source) -> Any:
+    def counted(self: MediaSource) -> Any:
         read.append(self.written)
         return pieces(self)
 
-    monkeypatch.setattr(Source, "pieces", counted)
+    monkeypatch.setattr(MediaSource, "pieces", counted)
     paths = pictures(6)
     batch = rounds([image_row(path.stem, str(path)) for path in paths], max_in_flight=2)
     batch.run()

@@ -14,22 +14,22 @@ from airflow_provider_wan.operators.wan import WanImageToVideoOperator, WanTextT
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.transfers.wan_to_object_storage import WanVideoToObjectStorageOperator
 from airflow_provider_wan.worker import lineage
-from airflow_provider_wan.worker.lineage import Place, place_of
+from airflow_provider_wan.worker.lineage import DatasetPlace, place_of
 from tests.driving import Driven
 
 QUICK: dict[str, Any] = {"task_id": "make", "poll_interval": 0.1, "timeout": 30, "resolution": "720P", "duration": 3}
 SIGNED = "https://media.example.com/fox.png?X-Signature=abc"
 
 PLACES = [
-    ("s3://aws_default@bucket/clips/1.mp4", Place("s3://bucket", "clips/1.mp4"), "s3://bucket/clips/1.mp4"),
-    ("file:///data/1.mp4", Place("file", "/data/1.mp4"), "file:///data/1.mp4"),
-    ("/data/1.mp4", Place("file", "/data/1.mp4"), "file:///data/1.mp4"),
-    (SIGNED, Place("https://media.example.com", "fox.png"), "https://media.example.com/fox.png"),
+    ("s3://aws_default@bucket/clips/1.mp4", DatasetPlace("s3://bucket", "clips/1.mp4"), "s3://bucket/clips/1.mp4"),
+    ("file:///data/1.mp4", DatasetPlace("file", "/data/1.mp4"), "file:///data/1.mp4"),
+    ("/data/1.mp4", DatasetPlace("file", "/data/1.mp4"), "file:///data/1.mp4"),
+    (SIGNED, DatasetPlace("https://media.example.com", "fox.png"), "https://media.example.com/fox.png"),
 ]
 
 
 @pytest.mark.parametrize(("address", "place", "uri"), PLACES)
-def test_an_address_has_no_connection_and_no_signature(address: str, place: Place, uri: str) -> None:
+def test_an_address_has_no_connection_and_no_signature(address: str, place: DatasetPlace, uri: str) -> None:
     assert place_of(address) == place
     assert place.uri == uri
 
