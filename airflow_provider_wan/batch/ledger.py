@@ -66,6 +66,7 @@ class BatchLedger:
         self._unwritten: set[int] = set()
         self._counted = 0
         """Chunks that the stored head counts: only those are read again."""
+        self._kept_head: dict[str, Any] | None = None
         self.task_ids: set[str] = set()
         """The ids of all tasks that the batch is known to have made."""
         self.head = BatchRecord()
@@ -99,7 +100,7 @@ class BatchLedger:
                     self._entries[key] = ItemRecord.model_validate(value)
             else:
                 self.head = BatchRecord.model_validate(self._store.get(HEAD_KEY) or {})
-                self._counted = self.head.chunks
+                self._counted, self._kept_head = self.head.chunks, _dump_head(self.head)
                 for number in range(self.head.chunks):
                     self._take_chunk(number, self._store.get(_name(number)) or {})
         except Exception as error:  # noqa: BLE001 - whatever the store raises, it is not "an empty ledger"
@@ -156,12 +157,14 @@ class BatchLedger:
             self._write_chunk(self._place[key])
 
     def flush(self) -> None:
-        """Keep all that was taken.
+        """Keep all that was taken, and the head where it has changed.
 
         :raises LedgerError: when the store did not take it.
         """
         for number in sorted(self._unwritten):
             self._write_chunk(number)
+        if self._store is not None and _dump_head(self.head) != self._kept_head:
+            self.keep_head()
 
     def keep_head(self) -> None:
         """Keep the head.
@@ -196,7 +199,9 @@ class BatchLedger:
 
     def _write_head(self) -> None:
         self.head.chunks = len(self._chunks)
-        self._write(HEAD_KEY, self.head.model_dump(mode="json", exclude_none=True))
+        head = _dump_head(self.head)
+        self._write(HEAD_KEY, head)
+        self._kept_head = head
 
     def _split(self, number: int) -> None:
         """Move half of a chunk to a new one."""
@@ -244,7 +249,7 @@ class BatchLedger:
         if self._store is not None:
             return None
         entries = {key: _dump(entry) for key, entry in self._entries.items()}
-        return {"head": self.head.model_dump(mode="json", exclude_none=True), "entries": entries}
+        return {"head": _dump_head(self.head), "entries": entries}
 
     def show(self, progress: dict[str, Any]) -> None:
         """Show progress in the task state, where Airflow's UI and API show it; never fails a run."""
@@ -260,6 +265,10 @@ def _size(key: str, value: dict[str, Any]) -> int:
 
 def _name(number: int) -> str:
     return f"{HEAD_KEY}_{number:04d}"
+
+
+def _dump_head(head: BatchRecord) -> dict[str, Any]:
+    return head.model_dump(mode="json", exclude_none=True)
 
 
 def _dump(entry: ItemRecord) -> dict[str, Any]:
