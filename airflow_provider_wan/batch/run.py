@@ -325,6 +325,7 @@ class BatchRun:
             carry=self._ledger.carry(),
             searches=searches_to_dict(wait.searches),
             survives_clear=survives_clear(self._store),
+            stops_at_failure=settings.on_item_failure == "fail",
         )
         sought = f", {len(wait.searches)} lost ones are looked for" if wait.searches else ""
         self._log.info(
@@ -342,6 +343,7 @@ class BatchRun:
             wait.linger,
             wait.searches,
             owner_of(self._context["ti"]),
+            is_ended_by_failure=settings.on_item_failure == "fail",
         )
         if settings.cancel_on_timeout:
             for name, handles in by_connection(overdue(wait.window, outcome.endings), self._accounts.default).items():

@@ -344,6 +344,9 @@ class WanHook(BaseHook):
         linger: float = 30.0,
         searches: list[SearchItem] | None = None,
         owner: str = "",
+        *,
+        on_failure: Callable[[str], None] | None = None,
+        is_ended_by_failure: bool = False,
     ) -> WindowOutcome:
         """Wait on the shared poller until ``enough`` tasks of a window have ended; return what ended.
 
@@ -353,6 +356,8 @@ class WanHook(BaseHook):
         :param linger: seconds that a first ending waits for company.
         :param searches: lost submissions to look for meanwhile.
         :param owner: names the task instance that waits, so that nobody else's search takes its tasks.
+        :param on_failure: called with a sentence at once when a task has brought no video; logs by default.
+        :param is_ended_by_failure: return at once then.
         """
         from airflow_provider_wan.client.polling.window import names_all, wait_for_some
 
@@ -366,6 +371,8 @@ class WanHook(BaseHook):
             searches=searches,
             owner=owner,
             connect=_poller_of,
+            on_failure=on_failure or self.log.warning,
+            is_ended_by_failure=is_ended_by_failure,
         )
         if names_all(window, searches):
             return await wait(None)

@@ -190,6 +190,7 @@ class WanBatchTrigger(WanTrigger):
     :param carry: what the event hands back where there is no task state store.
     :param searches: lost submissions to look for meanwhile, as ``searches_to_dict`` gives them; digests stand for
         prompts.
+    :param stops_at_failure: fire as soon as one task has brought no video.
     """
 
     kwargs_stored = (
@@ -219,8 +220,10 @@ class WanBatchTrigger(WanTrigger):
         carry: dict[str, Any] | None = None,
         searches: dict[str, Any] | None = None,
         survives_clear: bool = False,
+        stops_at_failure: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.stops_at_failure = stops_at_failure
         self.wan_conn_id = wan_conn_id
         self.window = window
         self.enough = enough
@@ -237,7 +240,8 @@ class WanBatchTrigger(WanTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the kwargs."""
         path, kwargs = super().serialize()
-        return path, kwargs | ({"searches": self.searches} if self.searches else {})
+        searches = {"searches": self.searches} if self.searches else {}
+        return path, kwargs | searches | ({"stops_at_failure": True} if self.stops_at_failure else {})
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Await the shared poller for all tasks and fire what ended."""
@@ -251,7 +255,18 @@ class WanBatchTrigger(WanTrigger):
         until = max(deadlines, default=wake_at or utc_now())
         hook = WanHook(self.wan_conn_id) if names_all(window, searches) else await self._hook(until)
         owner = owner_of(self.task_instance)
-        outcome = await hook.await_some(window, self.poll_interval, self.enough, wake_at, self.linger, searches, owner)
+        outcome = await hook.await_some(
+            window,
+            self.poll_interval,
+            self.enough,
+            wake_at,
+            self.linger,
+            searches,
+            owner,
+            on_failure=self._say,
+            is_ended_by_failure=self.stops_at_failure,
+        )
+        await self._all_written()
         if self.cancel_on_timeout:
             await asyncio.shield(_kept(self._cancel_at_each(hook, overdue(window, outcome.endings))))
         yield TriggerEvent(outcome.to_event() | {"carry": self.carry})

@@ -17,6 +17,8 @@ from airflow_provider_wan.triggers.killed import KillReason
 from .conftest import MakeRounds
 from .rounds import row
 
+PATIENCE = 60.0
+
 
 @pytest.mark.parametrize(
     ("fate", "given", "is_cancelled"),
@@ -94,6 +96,37 @@ async def test_how_many_endings_are_worth_a_worker(ends: dict[str, float], enoug
     found = await waiting.wait_for_some(poller, window(4), 15, enough, linger=0.15)
     assert set(found.endings) == expected
     assert poller.left == 4 - len(expected)
+
+
+@pytest.mark.parametrize(("policy", "is_awaited"), [("fail", False), ("continue", True)])
+def test_a_refusal_that_comes_late_is_told_at_once_and_stops_a_batch_that_is_to_stop(
+    rounds: MakeRounds, monkeypatch: pytest.MonkeyPatch, policy: str, is_awaited: bool
+) -> None:
+    refused = row("a [sandbox seconds=0.01 fail=InvalidParameter message='duration is not valid']")
+    others = [row(f"{number} [sandbox hold]") for number in range(4)]
+    trigger = rounds([refused, *others], on_item_failure=policy, wan_conn_id="wan_powertokens").first_round().trigger
+    assert isinstance(trigger, wan.WanBatchTrigger)
+    trigger.linger = 600.0
+    told: list[str] = []
+
+    async def waited() -> bool:
+        is_told = asyncio.Event()
+
+        def tell(line: str) -> None:
+            told.append(line)
+            is_told.set()
+
+        monkeypatch.setattr(trigger, "_say", tell)
+        firing = asyncio.ensure_future(anext(trigger.run()))
+        await asyncio.wait({firing, asyncio.ensure_future(is_told.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({firing}, timeout=1.0 if is_awaited else PATIENCE)
+        firing.cancel()
+        await asyncio.wait({firing})
+        return not done
+
+    assert asyncio.run(waited()) is is_awaited
+    assert len(told) == 1
+    assert "duration is not valid" in told[0]
 
 
 async def test_a_bug_in_one_wait_is_not_waited_out() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_provider_wan.client.polling.poller import Poller
 from airflow_provider_wan.client.polling.times import LINGER_SECONDS as LINGER_SECONDS
-from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
+from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.recovery.search import Clue, Sought
 from airflow_provider_wan.client.tasks import TaskHandle, VideoTask, utc_now
 
@@ -22,6 +22,9 @@ LINGER_PER_ITEM = 0.1
 SETTLE_SECONDS = 2.0
 LONGEST_SETTLE = 15.0
 """How quiet it has to become before those that ended are handed on."""
+
+FAILURES_TOLD = 20
+"""Of one wait."""
 
 MOST_ENDINGS = 200
 """Endings in one event, which is kept in Airflow's database."""
@@ -136,10 +139,26 @@ def searches_of(value: dict[str, Any] | None) -> list[SearchItem]:
     ]
 
 
+class _Failures:
+    """Tells that tasks have brought no video, long before a worker takes them; of the first ones of a wait."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self.count = 0
+
+    def take(self, ending: Ending) -> None:
+        self.count += 1
+        if self.count <= FAILURES_TOLD:
+            self._tell(f"Task {ending.task.task_id} has brought no video: {error_of(ending)}")
+        elif self.count == FAILURES_TOLD + 1:
+            self._tell("More have brought no video; the worker tells of them")
+
+
 class _Window:
     """The waits and searches of a window, and what they brought."""
 
-    def __init__(self) -> None:
+    def __init__(self, failures: _Failures) -> None:
+        self.failures = failures
         self.endings: dict[str, Ending] = {}
         self.clues: dict[str, Clue] = {}
         self.failure: BaseException | None = None
@@ -165,7 +184,9 @@ class _Window:
         if failure is not None:
             self.failure = failure
         else:
-            found[key] = task.result()
+            found[key] = result = task.result()
+            if isinstance(result, Ending) and result.status is not EndingStatus.SUCCESS:
+                self.failures.take(result)
         self.changed.set()
 
     async def next(self, seconds: float) -> bool:
@@ -257,10 +278,14 @@ async def wait_for_some(
     searches: list[SearchItem] | None = None,
     owner: str = "",
     connect: Connect | None = None,
+    on_failure: Callable[[str], None] = lambda _: None,
+    is_ended_by_failure: bool = False,
 ) -> WindowOutcome:
     """Wait until ``enough`` is known, all is, or the first to be known has waited long; return what is known.
 
     :param enough: endings and clues that are worth waking a worker for.
+    :param on_failure: called with a sentence at once when a task has brought no video.
+    :param is_ended_by_failure: whether that is worth waking a worker for at once.
     :param wake_at: moment to return at in any case (something can be submitted then).
     :param linger: seconds that a first ending waits for company.
     :param searches: lost submissions to look for meanwhile.
@@ -268,7 +293,7 @@ async def wait_for_some(
     :param connect: returns the poller of another connection, for tasks and searches that name one.
     :param owner: who waits: nobody else's search takes one of these tasks for its own.
     """
-    waits = _Window()
+    waits = _Window(_Failures(on_failure))
     loop = asyncio.get_running_loop()
     until = loop.time() + (wake_at - utc_now()).total_seconds() if wake_at else float("inf")
     most = min(MOST_ENDINGS, len(window) + len(searches or []))
@@ -279,7 +304,7 @@ async def wait_for_some(
         for search in searches or []:
             waits.add(_find(poller, connect, search), search.key, waits.clues)
         is_lingering = False
-        while waits.known < wanted and loop.time() < until:
+        while waits.known < wanted and loop.time() < until and not (is_ended_by_failure and waits.failures.count):
             if waits.known and not is_lingering:
                 is_lingering = True
                 until = min(until, loop.time() + linger)

@@ -71,6 +71,8 @@ class Wait:
     starts: float = field(init=False)
     """The earliest moment at which it can have begun to run, as far as is known."""
     standing: Standing = Standing.WAITING
+    is_early: bool = False
+    """Whether it is looked at one interval after the wait began, for it may have been refused."""
     is_seen: bool = False
     """Whether it has been seen not ended."""
     is_ended: bool = False

@@ -1,7 +1,8 @@
 """What the shared poller asks next: pure decisions over the waiters, the clock and the answers.
 
 Times are seconds of any clock that only moves forward; the driver in ``polling`` owns the I/O. The parts: ``pace``
-(how fast), ``sweeps`` (the task list), ``queues`` and ``runtimes`` (what is learnt); here is who is asked, and when.
+(how fast), ``sweeps`` (the task list), ``queues`` and ``runtimes`` (what is learnt), ``early`` (who may have been
+refused); here is who is asked, and when.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import deque
 
 from airflow_provider_wan.client.errors import WanAuthError, WanError, WanQuotaError, WanRequestError
 from airflow_provider_wan.client.schedule.asks import Ask, Page, Query, Standing, Wait
+from airflow_provider_wan.client.schedule.early import EarlyLooks
 from airflow_provider_wan.client.schedule.pace import Pace
 from airflow_provider_wan.client.schedule.queues import Queues
 from airflow_provider_wan.client.schedule.runtimes import LONGEST, Runtimes
@@ -57,6 +59,7 @@ class Schedule:
         self._pace = Pace(rate, self._rng)
         self._sweeps = Sweeps(self._put_off, self._rng) if can_list else None
         self._runtimes = Runtimes()
+        self._early = EarlyLooks()
         self._queues = Queues(self._rng)
         self._entries: dict[str, Wait] = {}
         self._asked: set[str] = set()
@@ -89,6 +92,8 @@ class Schedule:
             self._put_off(known, min(known.due, now + interval))
             return
         entry = Wait(handle, interval, profile, not_before=now + interval, made=now - age, looked=now, due=now)
+        # One that is older was looked at by whoever waited for it before.
+        entry.is_early = age < interval and self._early.wants(profile)
         self._queues.join(entry)
         self._entries[handle.task_id] = entry
         was_few, self._most = self._most == FEW, max(self._most, len(self._entries))
@@ -103,10 +108,22 @@ class Schedule:
     def _plan_first_look(self, entry: Wait) -> None:
         if entry.is_seen:
             return
+        if entry.is_early:
+            entry.may_end = entry.made
+            self._put_off(entry, entry.not_before)
+            return
         entry.may_end = entry.made + self._least(entry)
         # Spread, because after a restart everybody comes at once.
         spread = self._rng.uniform(0.0, entry.interval) if self._most > FEW else 0.0
         self._put_off(entry, max(entry.not_before, entry.may_end) + spread)
+
+    def _suspect(self, entry: Wait) -> None:
+        """After a refusal, look at those of the same kind that nobody has seen yet."""
+        self._early.suspect(entry.profile)
+        for other in self._entries.values():
+            if other.profile == entry.profile and not (other.is_seen or other.is_early or other.is_ended):
+                other.is_early = True
+                self._plan_first_look(other)
 
     def _least(self, entry: Wait) -> float:
         """Return the seconds such a task runs at least."""
@@ -205,7 +222,7 @@ class Schedule:
 
     def _is_behind_others(self, entry: Wait, now: float) -> bool:
         """Put a task off whose turn in the vendor's queue cannot have come, as far as others tell."""
-        if entry.standing is not Standing.WAITING:
+        if entry.standing is not Standing.WAITING or (entry.is_early and not entry.is_seen):
             return False
         entry.may_end = self._may_end(entry, now)
         entry.due = max(entry.due, min(entry.may_end, entry.looked + PATIENCE))
@@ -264,6 +281,8 @@ class Schedule:
         entry.is_ended = entry.is_urgent = False
         entry.failures = 0
         if answer.status.is_ended:
+            if answer.status is TaskStatus.FAILED and not entry.is_seen and entry.is_early:
+                self._suspect(entry)
             self._runtimes.learn(entry, answer, self._least(entry), now)
             self._see(entry, answer.status, now)
             self._put_off(entry, now + entry.interval)

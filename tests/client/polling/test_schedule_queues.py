@@ -42,8 +42,9 @@ def test_queue_costs_no_more_than_running_at_once(count: int, limit: int, what: 
 
 def test_one_that_is_queued_speaks_for_those_behind_it() -> None:
     simulation = Simulation(World(tasks=100, running_limit=5, **UNLISTED))
-    # All are worth a first look within the next seconds; five run.
-    assert 5 <= simulation.run(until=75.0).queries <= 25
+    # All are worth a first look within the next seconds; five run, and thirteen were looked at as they might have been
+    # refused.
+    assert 5 <= simulation.run(until=75.0).queries <= 35
 
 
 @pytest.mark.parametrize("order", ["any", "last in"])
