@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_wan.client.recovery.search import Clue, Timing
-    from airflow_provider_wan.durable.attempt import Attempt, ComeBack, Policies
+    from airflow_provider_wan.durable.attempt import Attempt, Policies
     from airflow_provider_wan.durable.ledger import (
         STATE_KEY,
         ExclusiveStore,
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     )
     from airflow_provider_wan.durable.lookup import Knowledge
     from airflow_provider_wan.durable.paid_call import HeldCall, Lost, Obtained, PaidCall, SubmissionHeld
+    from airflow_provider_wan.durable.recovery import ComeBack
     from airflow_provider_wan.durable.routing import RoutedAttempt
     from airflow_provider_wan.durable.times import TIMES, SubmissionTimes
 
-_HOMES = ("ledger", "times", "paid_call", "lookup", "attempt", "routing")
+_HOMES = ("ledger", "times", "paid_call", "lookup", "recovery", "attempt", "routing")
 """Loaded when asked for: each task is a process of its own, and one that only finishes needs the first of them."""
 
 __all__ = [

@@ -23,9 +23,10 @@ from airflow_provider_wan.client.errors import (
 )
 from airflow_provider_wan.client.routing import Candidate, Choice, Prefer, Route, choose
 from airflow_provider_wan.client.tasks import utc_now
-from airflow_provider_wan.durable.attempt import SOON, Attempt, ComeBack
+from airflow_provider_wan.durable.attempt import Attempt
 from airflow_provider_wan.durable.ledger import IntentTaken, Ledger, Record
 from airflow_provider_wan.durable.paid_call import HeldCall, Lost, Obtained, PaidCall, SubmissionHeld, log, named
+from airflow_provider_wan.durable.recovery import SOON, ComeBack
 
 PROOFS = (
     WanAuthError,

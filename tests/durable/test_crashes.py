@@ -13,7 +13,7 @@ from airflow_provider_wan.client.errors import WanError, WanSubmissionUnknown
 from airflow_provider_wan.client.recovery.search import Timing
 from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.client.transport.client import WanClient
-from airflow_provider_wan.durable import TIMES, Ledger, LedgerError, PaidCall, Record, attempt, paid_call
+from airflow_provider_wan.durable import TIMES, Ledger, LedgerError, PaidCall, Record, paid_call, recovery
 
 from .conftest import VENDORS, MakeAttempts
 
@@ -128,7 +128,7 @@ def test_a_worker_that_stays_silent_is_looked_for_less_often(
     run.change_record(
         intent_at=(now - timedelta(seconds=age)).isoformat(), closes_at=(now + timedelta(seconds=left)).isoformat()
     )
-    monkeypatch.setattr(attempt, "utc_now", lambda: now)
+    monkeypatch.setattr(recovery, "utc_now", lambda: now)
     found = run.attempt(give_up=timedelta(hours=1), timing=Timing()).obtain()
     assert isinstance(found, durable.ComeBack)
     assert found.seconds == pytest.approx(seconds)

@@ -22,7 +22,7 @@ from airflow_provider_wan.client.transport.client import WanClient
 from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.vendors.gccai import Gccai as GccaiVendor
 from airflow_provider_wan.durable import ComeBack, Obtained, Policies
-from airflow_provider_wan.durable.attempt import MOST_REPEATS
+from airflow_provider_wan.durable.recovery import MOST_REPEATS
 
 from .conftest import Attempts, MakeAttempts
 

@@ -220,7 +220,7 @@ def test_a_lost_answer_is_settled_with_the_same_body(
     sandbox: Sandbox, s3: Any, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """GCCAI compares bodies: the repeat of another process sends the addresses that were sent first."""
-    monkeypatch.setattr("airflow_provider_wan.durable.attempt.SOON", 0.05)
+    monkeypatch.setattr("airflow_provider_wan.durable.recovery.SOON", 0.05)
     s3.put_object(Bucket="films", Key="fox.png", Body=make("fox.png").read_bytes())
     sandbox.configure(drop_next_answers=1)
     run = driven(first_frame="s3://my_s3@films/fox.png", wan_conn_id="wan_gccai")
