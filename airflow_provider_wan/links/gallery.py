@@ -160,8 +160,11 @@ def batch_xcoms(
     :param former: what lies under ``BATCH_KEY`` now, by which a new process knows what is written already.
     """
     moment = (now or datetime.now(UTC)).isoformat()
-    known = (former or {}).get("digests") or []
-    digests, found = [], {}
+    known = _list_in(former, "digests")
+    # Written by a version that did not say when each changed: at the latest when it wrote the head.
+    known_at = dict.fromkeys(range(len(known)), (former or {}).get("at"))
+    known_at |= dict(enumerate(_list_in(former, "changed_at")))
+    digests, changed_at, found = [], [], {}
     counts: dict[str, int] = {}
     for item in items:
         state = str(item.get("state"))
@@ -169,12 +172,20 @@ def batch_xcoms(
     for number, start in enumerate(range(0, len(items), ITEMS_PER_XCOM)):
         part = [dict(item) for item in items[start : start + ITEMS_PER_XCOM]]
         digest = hashlib.sha256(json.dumps(part, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        is_new = number >= len(known) or known[number] != digest
         digests.append(digest)
-        if number >= len(known) or known[number] != digest:
+        changed_at.append(moment if is_new else known_at[number])
+        if is_new:
             found[f"{BATCH_KEY}_{number}"] = {"v": VERSION, "at": moment, "items": part}
     head = {"v": VERSION, "at": moment, "total": len(items), "counts": counts, "digests": digests}
-    head |= {"wan_conn_id": conn_id, "manifest": manifest}
+    head |= {"changed_at": changed_at, "wan_conn_id": conn_id, "manifest": manifest}
     return found | {BATCH_KEY: head} if found or not former else found
+
+
+def _list_in(former: Mapping[str, Any] | None, name: str) -> list[Any]:
+    """Return what people may have edited meanwhile only if it is what was written."""
+    found = (former or {}).get(name)
+    return found if isinstance(found, list) else []
 
 
 def push_all(xcoms: Mapping[str, Any], push: Callable[..., Any]) -> None:

@@ -16,6 +16,7 @@ MOST_ITEMS = 20_000
 
 WAITING = frozenset({None, "none", "scheduled", "queued", "up_for_retry", "up_for_reschedule"})
 AT_WORK = frozenset({"running", "deferred", "restarting", "awaiting_input"})
+OPEN = WAITING | AT_WORK
 
 TEXTS = (
     "vendor",
@@ -63,22 +64,37 @@ def cards_of(row: TaskRow, xcoms: Mapping[str, Any], since: datetime | None = No
     """Yield the cards of a task instance: one for a single video, one per item for a batch.
 
     :param xcoms: the values that were read, by key; anybody who may write XComs may have written them.
-    :param since: leave out items of a batch that have not changed since.
+    :param since: leave out items of a batch that have not changed since, while it goes on: its end changes them all.
     """
     if items := list(batch_items(xcoms)):
         for number, item, changed_at in items:
-            if since is None or changed_at is None or changed_at >= since:
+            if since is None or row.state not in OPEN or changed_at is None or changed_at >= since:
                 yield {**_of_task(row), **_item(row, number, item)}
-        return
-    yield {**_of_task(row), **_single(row, xcoms)}
+    elif since is None or not parts_of(xcoms.get(BATCH_KEY)):
+        yield {**_of_task(row), **_single(row, xcoms)}
+
+
+def parts_of(head: Any, since: datetime | None = None) -> list[int]:
+    """Return the numbers of the XComs that hold a batch's items; those that changed since a moment where one is given.
+
+    :param head: what lies under ``BATCH_KEY``; where it does not say when a part changed, that part may have.
+    """
+    digests = head.get("digests") if isinstance(head, dict) else None
+    if not isinstance(digests, list):
+        return []
+    parts = range(min(len(digests), MOST_ITEMS // ITEMS_PER_XCOM))
+    changed_at = head.get("changed_at")
+    if since is None or not isinstance(changed_at, list) or len(changed_at) != len(digests):
+        return list(parts)
+    return [part for part in parts if (at := _moment(changed_at[part])) is None or at >= since]
 
 
 def batch_items(xcoms: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any], datetime | None]]:
     """Yield the number of each item of a batch, the item and when it was written; nothing for other tasks."""
-    head = xcoms.get(BATCH_KEY)
-    if isinstance(head, dict) and isinstance(head.get("digests"), list):
+    head: Any = xcoms.get(BATCH_KEY)
+    if parts := parts_of(head):
         of_all = {"wan_conn_id": head.get("wan_conn_id")}
-        for chunk in range(min(len(head["digests"]), MOST_ITEMS // ITEMS_PER_XCOM)):
+        for chunk in parts:
             for number, item, changed_at in chunk_items(xcoms.get(f"{BATCH_KEY}_{chunk}"), chunk):
                 yield number, of_all | item, changed_at
         return

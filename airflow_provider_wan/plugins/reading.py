@@ -19,7 +19,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from airflow_provider_wan.links.gallery import BATCH_KEY, GENERATION_KEY, ITEMS_PER_XCOM
-from airflow_provider_wan.plugins.cards import RESULT_KEY, TaskRow, batch_items, cards_of, chunk_items
+from airflow_provider_wan.plugins.cards import OPEN, RESULT_KEY, TaskRow, batch_items, cards_of, chunk_items, parts_of
 from airflow_provider_wan.plugins.gallery import OPERATORS
 
 MOST_CARDS = 5_000
@@ -199,15 +199,16 @@ def _cards_of_run(
         xcoms = {GENERATION_KEY: shown.get(place), RESULT_KEY: results.get(place)}
         if place in heads:
             xcoms[BATCH_KEY] = heads[place]
-            xcoms |= _chunks(session, row, heads[place])
+            xcoms |= _chunks(session, row, heads[place], since)
         yield from cards_of(row, xcoms, since)
 
 
-def _chunks(session: Session, row: TaskRow, head: Any) -> dict[str, Any]:
-    digests = head.get("digests") if isinstance(head, dict) else None
-    keys = [f"{BATCH_KEY}_{number}" for number in range(min(len(digests or ()), MOST_CARDS // ITEMS_PER_XCOM))]
+def _chunks(session: Session, row: TaskRow, head: Any, since: datetime | None) -> dict[str, Any]:
     found = {}
-    for key in keys:
+    for number in parts_of(head, since if row.state in OPEN else None):
+        if number > MOST_CARDS // ITEMS_PER_XCOM:
+            break
+        key = f"{BATCH_KEY}_{number}"
         values = _values(session, row.dag_id, row.run_id, key, [row.task_id], [row.map_index])
         found[key] = values.get((row.task_id, row.map_index))
     return found

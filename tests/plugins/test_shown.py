@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from sqlalchemy.orm import Session
 
 from airflow_provider_wan.client.errors import WanModerationError, WanSubmissionUnknown, WanTaskTimeout
 from airflow_provider_wan.links.gallery import (
@@ -19,6 +20,7 @@ from airflow_provider_wan.links.gallery import (
     public_address,
     push_all,
 )
+from airflow_provider_wan.plugins import reading
 from airflow_provider_wan.plugins.cards import TaskRow, cards_of
 
 HANDLE = {
@@ -176,6 +178,15 @@ def test_only_what_changed_is_written_again_also_by_the_next_process() -> None:
     assert again[BATCH_KEY]["counts"] == {"waiting": 249, "submitted": 1}
 
 
+@pytest.mark.parametrize("junk", [5, "text", {"a": 1}, [None], [{}] * 9])
+@pytest.mark.parametrize("name", ["digests", "changed_at", "at"])
+def test_a_head_that_somebody_has_edited_keeps_no_batch_from_going_on(name: str, junk: Any) -> None:
+    shown = items(250)
+    head = xcoms_of(shown)[BATCH_KEY] | {name: junk}
+    shown[7] = shown[7] | {"state": "submitted"}
+    assert f"{BATCH_KEY}_0" in xcoms_of(shown, head)
+
+
 def test_the_head_is_written_last() -> None:
     keys: list[str] = []
     push_all(xcoms_of(items(250)), lambda key, value: keys.append(key))
@@ -212,6 +223,75 @@ def test_a_poll_leaves_out_the_items_that_have_not_changed() -> None:
     row = TaskRow("films", "r1", "batch", -1, "deferred")
     assert len(list(cards_of(row, written))) == 150
     assert {one["n"] for one in cards_of(row, written, new - timedelta(seconds=1))} == set(range(100, 150))
+
+
+OLD, NEW = datetime(2026, 11, 24, 10, tzinfo=UTC), datetime(2026, 11, 24, 11, tzinfo=UTC)
+
+
+def a_batch_with_one_new_item(count: int = 250, number: int = 120) -> dict[str, Any]:
+    shown = items(count, state="submitted")
+    written = batch_xcoms(shown, conn_id=None, manifest=None, former=None, now=OLD)
+    shown[number] = shown[number] | {"state": "succeeded"}
+    return written | batch_xcoms(shown, conn_id=None, manifest=None, former=written[BATCH_KEY], now=NEW)
+
+
+def read_of(written: dict[str, Any], state: str, since: datetime | None, monkeypatch: Any) -> tuple[set[str], Any]:
+    """Which of a batch's XComs are read, and the cards that come of them."""
+    asked = set()
+
+    def values(session: Any, dag_id: str, run_id: str, key: str, task_ids: Any, indexes: Any) -> dict[Any, Any]:
+        asked.add(key)
+        return {("batch", -1): written[key]} if key in written else {}
+
+    monkeypatch.setattr(reading, "_values", values)
+    monkeypatch.setattr(reading._subclasses, "names", lambda session: [])
+    row = TaskRow("films", "r1", "batch", -1, state, operator="WanVideoBatchOperator")
+    cards = list(reading._cards_of_run(cast("Session", None), "films", "r1", [row], since))
+    return {key for key in asked if key.startswith(f"{BATCH_KEY}_")}, cards
+
+
+def test_a_poll_reads_only_the_parts_of_a_batch_that_have_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = a_batch_with_one_new_item()
+    read, cards = read_of(written, "running", NEW - timedelta(seconds=10), monkeypatch)
+    assert read == {f"{BATCH_KEY}_1"}
+    assert {one["n"] for one in cards} == set(range(100, 200))
+    assert read_of(written, "running", NEW + timedelta(seconds=1), monkeypatch) == (set(), [])
+    read, cards = read_of(written, "running", None, monkeypatch)
+    assert (len(read), len(cards)) == (3, 250)
+
+
+def test_the_end_of_a_batch_changes_what_it_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, cards = read_of(a_batch_with_one_new_item(), "failed", NEW + timedelta(seconds=1), monkeypatch)
+    assert {one["n"]: one["state"] for one in cards} == {n: "done" if n == 120 else "in_doubt" for n in range(250)}
+
+
+def test_a_batch_of_a_version_that_did_not_say_when_its_parts_changed_is_read_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = a_batch_with_one_new_item()
+    del written[BATCH_KEY]["changed_at"]
+    read, cards = read_of(written, "running", NEW - timedelta(seconds=10), monkeypatch)
+    assert (len(read), {one["n"] for one in cards}) == (3, set(range(100, 200)))
+    shown = [dict(one) for number in range(3) for one in written[f"{BATCH_KEY}_{number}"]["items"]]
+    later = NEW + timedelta(minutes=1)
+    shown[0] = shown[0] | {"state": "succeeded"}
+    written |= batch_xcoms(shown, conn_id=None, manifest=None, former=written[BATCH_KEY], now=later)
+    assert read_of(written, "running", later - timedelta(seconds=1), monkeypatch)[0] == {f"{BATCH_KEY}_0"}
+
+
+@pytest.mark.parametrize("junk", [None, 5, [], ["x", None, {}], [7] * 300, "2026-11-24T11:00:00+00:00"])
+def test_whatever_stands_for_the_moments_of_a_batchs_parts_the_items_are_shown(
+    monkeypatch: pytest.MonkeyPatch, junk: Any
+) -> None:
+    written = a_batch_with_one_new_item()
+    written[BATCH_KEY]["changed_at"] = junk
+    _, cards = read_of(written, "running", NEW - timedelta(seconds=10), monkeypatch)
+    assert 120 in {one["n"] for one in cards}
+
+
+def test_a_batch_larger_than_the_page_says_that_more_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, cards = read_of(xcoms_of(items(5_200)), "running", None, monkeypatch)
+    assert len(cards) > reading.MOST_CARDS
 
 
 def test_a_summary_of_an_older_version_shows_its_items() -> None:

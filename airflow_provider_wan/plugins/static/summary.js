@@ -108,7 +108,10 @@ export class Summary {
 
   showGroups(all) {
     const groups = new Map();
-    for (const card of all) groups.set(card.task, [...(groups.get(card.task) || []), card]);
+    for (const card of all) {
+      if (!groups.has(card.task)) groups.set(card.task, []);
+      groups.get(card.task).push(card);
+    }
     this.groups.hidden = groups.size < 2 || groups.size > MOST_GROUPS;
     if (this.groups.hidden) return;
     const rows = [...groups].map(([task, cards]) => {
