@@ -40,10 +40,11 @@ def wait_until(ready: Callable[[], T | None], timeout: float, what: str, every: 
 
 
 class AirflowRest:
-    """A client of one Airflow's public API (`/api/v2`) in the all-admins mode."""
+    """A client of one Airflow's public API (`/api/v2`), in the all-admins mode where no name and password is given."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, user: tuple[str, str] | None = None) -> None:
         self.base_url = base_url
+        self._user = user
         self.triggered: list[tuple[str, str]] = []
         self._http = httpx.Client(base_url=base_url, timeout=90, trust_env=False)
 
@@ -75,9 +76,16 @@ class AirflowRest:
         return self.call("GET", path, params=params)
 
     def _log_in(self) -> None:
-        answer = self._http.get("/auth/token")
+        self._http.headers["Authorization"] = f"Bearer {self.token()}"
+
+    def token(self) -> str:
+        """Ask Airflow for a session; a browser holds it as the cookie `_token`."""
+        if self._user is None:
+            answer = self._http.get("/auth/token")
+        else:
+            answer = self._http.post("/auth/token", json=dict(zip(("username", "password"), self._user, strict=True)))
         answer.raise_for_status()
-        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return str(answer.json()["access_token"])
 
     # -- the installation ---------------------------------------------------------------------------------
 

@@ -22,3 +22,6 @@ with DAG("films", schedule=None):
         return 1
 
     not_ours()
+
+with DAG("others", schedule=None):
+    WanTextToVideoOperator(task_id="film", prompt="A kite")
