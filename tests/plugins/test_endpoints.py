@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from pathlib import Path
@@ -252,3 +253,25 @@ async def test_a_file_that_ends_early_breaks_the_stream_and_is_closed(tmp_path: 
     with pytest.raises(StorageTrouble):
         await anext(blocks)
     assert file.closed
+
+
+async def test_a_storage_that_stops_in_the_middle_breaks_the_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over = threading.Event()
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(size) if self.tell() == 0 else b"" if is_over.wait(30) else b"late"
+
+    file = Slow(MP4)
+    monkeypatch.setattr(media_module, "BLOCK_SECONDS", 0.05)
+    monkeypatch.setattr(media_module, "BLOCK", 1000)
+    blocks = Reader().blocks(media_module.OpenVideo(file, len(MP4)), Span(0, len(MP4) - 1))
+    try:
+        assert await anext(blocks) == MP4[:1000]
+        with pytest.raises(StorageTrouble, match="in time"):
+            await anext(blocks)
+        assert file.closed
+    finally:
+        is_over.set()
