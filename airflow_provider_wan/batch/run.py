@@ -209,7 +209,7 @@ class BatchRun:
             name = accounts.of_record(record)
             models.add((name, record.handle.model if accounts.is_choice else batch.items[key].model))
             ended[name] += ending.status is EndingStatus.SUCCESS
-        submitting.end_pauses(models)
+        submitting.pauses.end(models)
         if accounts.is_choice:
             for name, count in ended.items():
                 accounts.ended(name, count)

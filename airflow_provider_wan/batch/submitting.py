@@ -6,7 +6,7 @@ An item whose answer was lost holds up nobody but its twins: the triggerer looks
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -14,7 +14,8 @@ from airflow_provider_wan.batch.accounts import BatchAccounts
 from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.item_ledger import ledger_of
 from airflow_provider_wan.batch.items import Item
-from airflow_provider_wan.batch.records import Backoff, ItemRecord, Stop
+from airflow_provider_wan.batch.pauses import Pauses
+from airflow_provider_wan.batch.records import ItemRecord, Stop
 from airflow_provider_wan.batch.storing import Storing
 from airflow_provider_wan.client.errors import (
     WanAuthError,
@@ -43,7 +44,6 @@ from airflow_provider_wan.durable import (
 from airflow_provider_wan.hooks.account import with_account
 from airflow_provider_wan.telemetry import metrics
 
-EVERYTHING = "*"
 CLOCK_DOUBT = timedelta(hours=1)
 """Tasks that are older than a lost submission by more than this are not taken for it, whatever the clocks."""
 
@@ -71,7 +71,7 @@ class Submitting:
         self._clues = dict(clues or {})
         self._storing = storing
         self._sought: dict[str, Sought] = {}
-        self._shortened: set[str] = set()
+        self.pauses = Pauses(batch, accounts)
         self._doubted: set[tuple[str, str, str | None]] = set()
         self._refused: dict[str, dict[str, WanError]] = {}
         """By item and connection, what was said of the request itself."""
@@ -83,7 +83,7 @@ class Submitting:
 
         :raises LedgerError: when the ledger could not be written; nothing is submitted unrecorded.
         """
-        self._shortened.clear()
+        self.pauses.begin_round()
         self._batch.stop_if_overdue()
         entries = list(self._batch)
         doubtful = [item for item, entry in entries if entry.is_in_doubt]
@@ -124,7 +124,7 @@ class Submitting:
         for name in self._accounts.of_item(item):
             if self._accounts.is_choice and not self._accounts.may_express(name, item):
                 continue
-            if not self._may_submit(item, name):
+            if not self.pauses.may_submit(item, name):
                 excluded[name] = "it pauses"
             elif self._has_doubted_twin(item, name):
                 excluded[name] = "a lost submission there may be of the same prompt"
@@ -179,7 +179,7 @@ class Submitting:
         may_submit = may_submit and self._accounts.has_room(in_flight)
         for item, entry in self._batch:
             if entry.is_in_doubt and item.key not in self._sought:
-                pauses = self._pauses_of(item, self._name_of(item))
+                pauses = self.pauses.of(item, self._name_of(item))
                 ends = [] if self._batch.is_stopped else [backoff.until for backoff in pauses]
                 moments.append(max(soonest, entry.again_at or soonest, *ends))
             elif entry.is_open and may_submit:
@@ -197,16 +197,11 @@ class Submitting:
         if is_out or self._has_doubted_twin(item, name) or name in self._refused.get(item.key, {}):
             return None
         again_at = self._accounts.again_at(name)
-        return max(utc_now(), again_at or utc_now(), *(backoff.until for backoff in self._pauses_of(item, name)))
+        return max(utc_now(), again_at or utc_now(), *(backoff.until for backoff in self.pauses.of(item, name)))
 
     def is_more(self) -> bool:
         """Whether there is anything left to submit."""
         return not self._batch.is_stopped and any(entry.is_open for _, entry in self._batch)
-
-    def end_pauses(self, ended: Iterable[tuple[str, str]]) -> None:
-        """Take note that tasks have ended, by account and model: a queue that was full has room again."""
-        for place in {self._place(name, model) for name, model in ended} & self._pauses.keys():
-            self._pauses[place].until = min(self._pauses[place].until, utc_now())
 
     # -- one item -------------------------------------------------------------------------------------
 
@@ -227,7 +222,7 @@ class Submitting:
             self._hold(item, attempt)
         except (WanQuotaError, WanTransportError) as error:
             self._accounts.refused(name, error, self._in_flight[name])
-            self._pause(item, name, error)
+            self.pauses.begin(item, name, error)
         except (WanAuthError, WanBillingError) as error:
             self._died(item, name, error)
         except WanSubmissionUnknown as error:
@@ -269,14 +264,14 @@ class Submitting:
 
         Once that is known, the item is as open as any other, and may go elsewhere.
         """
-        return not self._may_submit(item, name) or self._accounts.again_at(name) is not None
+        return not self.pauses.may_submit(item, name) or self._accounts.again_at(name) is not None
 
     def _go_on(self, item: Item, name: str, come_back: ComeBack | None) -> None:
         batch = self._batch
         if come_back is None:
             self._accounts.pace(name).is_shaken = False
             self._accounts.took(name)
-            self._shorten_pauses(item, name)
+            self.pauses.shorten(item, name)
             batch.change(item, again_at=None, looking_since=None)
             return
         self._doubted.add(self._looks_of(item, name))
@@ -302,7 +297,7 @@ class Submitting:
             self._batch.ledger.put(item.key, entry.left_behind(entry.tries))
         else:
             # It may be that it is only not known; that is asked again once something may be submitted.
-            pauses = self._pauses_of(item, self._name_of(item))
+            pauses = self.pauses.of(item, self._name_of(item))
             until = max((backoff.until for backoff in pauses), default=utc_now())
             self._batch.change(item, again_at=until)
 
@@ -345,71 +340,9 @@ class Submitting:
 
     # -- what is in the way ---------------------------------------------------------------------------
 
-    @property
-    def _pauses(self) -> dict[str, Backoff]:
-        return self._batch.ledger.head.pauses
-
-    def _pauses_of(self, item: Item, name: str) -> list[Backoff]:
-        places = (self._place(name, self._model(item, name)), self._place(name, EVERYTHING))
-        return [backoff for place in places if (backoff := self._pauses.get(place))]
-
-    def _place(self, name: str, model: str) -> str:
-        """Return what a pause is kept by: the model, and where there are several the account."""
-        return f"{name} {model}" if self._accounts.is_choice else model
-
-    def _model(self, item: Item, name: str) -> str:
-        return self._accounts.vendor(name).model_of(item.request) if self._accounts.is_choice else item.model
-
     def _name_of(self, item: Item) -> str:
         """Return the account of an item's submission."""
         return self._accounts.of_record(self._batch.entry(item).record)
-
-    def _pause(self, item: Item, name: str, error: WanError) -> None:
-        """Leave a vendor that is throttled alone, longer each time: a full queue takes a while to run dry.
-
-        The vendors count by model; one that cannot be reached is so for all.
-        """
-        model = self._model(item, name) if isinstance(error, WanQuotaError) else EVERYTHING
-        place = self._place(name, model)
-        now, last = utc_now(), self._pauses.get(place)
-        seconds = min(self._times.longest_pause, 2 * last.seconds) if last else self._times.pause
-        until = now + timedelta(seconds=max(seconds, error.retry_after or 0.0))
-        since = last.since if last else now
-        self._pauses[place] = Backoff(until=until, seconds=seconds, since=since)
-        if self._batch.entry(item).is_in_doubt:
-            self._batch.change(item, again_at=until)
-        self._batch.ledger.keep_head()
-        where = "" if model == EVERYTHING else f" to {model}"
-        where += f" at {name}" if self._accounts.is_choice else ""
-        self._batch.log.info("Submitting%s pauses: %s", where, error)
-        if now - since > self._batch.settings.timeout and not self._accounts.is_choice:
-            why = f"nothing could be submitted since {since:%H:%M} UTC: {error}"
-            self._batch.stop(Stop(message=why, retryable=True))
-        elif self._accounts.is_choice and self._is_nothing_left(now):
-            why = f"nothing could be submitted to any account for {self._batch.settings.timeout}: {error}"
-            self._batch.stop(Stop(message=why, retryable=True))
-
-    def _is_nothing_left(self, now: datetime) -> bool:
-        """Whether every account has refused everything for longer than the time-out."""
-        oldest: dict[str, datetime] = {}
-        for place, backoff in self._pauses.items():
-            name = place.partition(" ")[0]
-            oldest[name] = min(oldest.get(name, backoff.since), backoff.since)
-        names = self._accounts.names
-        return all(name in oldest and now - oldest[name] > self._batch.settings.timeout for name in names)
-
-    def _shorten_pauses(self, item: Item, name: str) -> None:
-        """Take note of a success: once a round, so that a queue that keeps filling up is not tried all the time."""
-        places = {self._place(name, model) for model in (self._model(item, name), EVERYTHING)}
-        for place in places & self._pauses.keys() - self._shortened:
-            self._shortened.add(place)
-            backoff, now = self._pauses.pop(place), utc_now()
-            if backoff.seconds / 2 >= self._times.pause:
-                self._pauses[place] = Backoff(until=now, seconds=backoff.seconds / 2, since=now)
-
-    def _may_submit(self, item: Item, name: str) -> bool:
-        now = utc_now()
-        return not self._batch.is_stopped and all(backoff.until <= now for backoff in self._pauses_of(item, name))
 
     def _may_ask_again(self, item: Item) -> bool:
         """Whether a lost submission may be asked for: where that is a repeat with its key, in no pause."""
@@ -419,7 +352,7 @@ class Submitting:
         except WanRequestError:
             # Said when it is tried.
             return True
-        return lists or self._batch.is_stopped or self._may_submit(item, name)
+        return lists or self._batch.is_stopped or self.pauses.may_submit(item, name)
 
     def _is_due(self, item: Item) -> bool:
         again_at = self._batch.entry(item).again_at
@@ -433,7 +366,7 @@ class Submitting:
 
     def _looks_of(self, item: Item, name: str) -> tuple[str, str, str | None]:
         try:
-            model = self._model(item, name)
+            model = self.pauses.model(item, name)
         except WanRequestError:
             model = item.model
         return (name, model, item.request.prompt)
