@@ -6,7 +6,9 @@ import ast
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -104,28 +106,24 @@ class Arrow:
     in_call: bool
 
 
-def arrows_of(file: Path) -> list[Arrow]:
-    tree = ast.parse(file.read_text("utf-8"))
-    typing_only = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for inner in ast.walk(node)
-    }
-    in_calls = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        for inner in ast.walk(node)
-    }
-    found = []
-    for node in ast.walk(tree):
-        if id(node) in typing_only:
+def imports_of(tree: ast.AST, in_call: bool = False) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+    """All imports but those for types alone, and whether only a call carries them out."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node, in_call
+        elif isinstance(node, ast.expr) or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
             continue
+        else:
+            yield from imports_of(node, in_call or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def arrows_of(file: Path) -> list[Arrow]:
+    found = []
+    for node, in_call in imports_of(ast.parse(file.read_text("utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert node.level == 0, f"{file}: an import that does not name its module in full"
             below = [f"{node.module}.{alias.name}" for alias in node.names]
             names = [
@@ -135,11 +133,14 @@ def arrows_of(file: Path) -> list[Arrow]:
                 else str(node.module)
                 for name in below
             ]
-        found += [Arrow(name_of(file), name, id(node) in in_calls) for name in dict.fromkeys(names)]
+        found += [Arrow(name_of(file), name, in_call) for name in dict.fromkeys(names)]
     return found
 
 
-ARROWS = [arrow for file in FILES for arrow in arrows_of(file)]
+@cache
+def arrows() -> list[Arrow]:
+    """All of the package; read when a test asks, because each of several processes collects all tests."""
+    return [arrow for file in FILES for arrow in arrows_of(file)]
 
 
 def inside(target: str) -> str | None:
@@ -154,7 +155,7 @@ def test_every_file_is_in_a_room_of_the_table(file: Path) -> None:
 
 def outside_the_table() -> set[tuple[str, str]]:
     wrong = set()
-    for arrow in ARROWS:
+    for arrow in arrows():
         module = inside(arrow.target)
         if module is None:
             continue
@@ -177,7 +178,7 @@ def test_no_exception_is_kept_that_is_not_needed() -> None:
 def test_no_room_imports_what_it_never_does() -> None:
     wrong = [
         (arrow.file, arrow.target)
-        for arrow in ARROWS
+        for arrow in arrows()
         if room_of(arrow.file) in ROOMS and arrow.target.split(".")[0] in ROOMS[room_of(arrow.file)].never
     ]
     assert wrong == []
@@ -186,7 +187,7 @@ def test_no_room_imports_what_it_never_does() -> None:
 def test_nothing_imports_the_sandbox() -> None:
     assert [
         arrow
-        for arrow in ARROWS
+        for arrow in arrows()
         if (inside(arrow.target) or "").startswith("sandbox") and not arrow.file.startswith("sandbox")
     ] == []
 
@@ -194,7 +195,7 @@ def test_nothing_imports_the_sandbox() -> None:
 def test_there_is_no_circle_of_imports() -> None:
     """Of files, as they are imported; what a function imports when it is called closes no circle."""
     graph: dict[str, set[str]] = defaultdict(set)
-    for arrow in ARROWS:
+    for arrow in arrows():
         module = inside(arrow.target)
         if module and not arrow.in_call and module != arrow.file:
             graph[arrow.file].add(module)

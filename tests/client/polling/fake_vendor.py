@@ -182,7 +182,7 @@ class FakeVendor:
                 "started_at": EPOCH + timedelta(seconds=fate.started) if now >= fate.started else None,
                 "finished_at": EPOCH + timedelta(seconds=fate.ended) if now >= fate.ended else None,
             }
-        return VideoTask.model_construct(
+        return VideoTask(
             task_id=fate.task_id, vendor="dashscope", model="wan2.7-t2v", status=status, raw_status=str(status), **times
         )
 
