@@ -18,6 +18,8 @@ PYTEST_ARGS ?=
 # debugger.
 WORKERS ?= 4
 parallel = -n $(1) --dist loadgroup
+# Byte code is kept: each of the many processes would otherwise compile tests and package again.
+unexport PYTHONDONTWRITEBYTECODE
 # `make test-unit ROOM=client` runs the tests of one folder.
 ROOM ?=
 # Folders whose tests start real Airflow processes, and those whose tests do without Airflow.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Self
 
 import pytest
 
@@ -20,6 +22,8 @@ from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.telemetry import metrics
 from airflow_provider_wan.telemetry.metrics import Metric
 
+# All scenarios are forked off one process.
+pytestmark = pytest.mark.xdist_group("metrics")
 DASHSCOPE = {"vendor": "dashscope", "model": "wan2.7-t2v"}
 
 
@@ -42,36 +46,57 @@ class Received:
         return sum(self.values[name])
 
 
-Run = Callable[..., Received]
+class Runner:
+    """Runs scenarios in processes whose Airflow sends its metrics here, or none."""
+
+    def __init__(self, is_on: bool) -> None:
+        self.sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sink.bind(("127.0.0.1", 0))
+        self.sink.setblocking(False)
+        metrics = {
+            "AIRFLOW__METRICS__STATSD_ON": str(is_on),
+            "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+            "AIRFLOW__METRICS__STATSD_PORT": str(self.sink.getsockname()[1]),
+            "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",
+        }
+        command = [sys.executable, "-m", "tests.telemetry.measured_run"]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | metrics
+        )
+
+    def __call__(self, scenario: str) -> Received:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps({"scenario": scenario, "variables": dict(os.environ)}) + "\n")
+        self.process.stdin.flush()
+        assert json.loads(self.process.stdout.readline()) == 0
+        received = Received()
+        while True:
+            try:
+                received.take(self.sink.recv(65536).decode())
+            except BlockingIOError:
+                return received
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate(timeout=30)
+        self.sink.close()
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Runner]:
+    with Runner(is_on=True) as runner:
+        yield runner
 
 
 @pytest.fixture
-def run(sandbox: Sandbox) -> Iterator[Run]:
-    """Run a scenario in a process whose Airflow sends its metrics here."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
-        sink.bind(("127.0.0.1", 0))
-        sink.setblocking(False)
-
-        def run(scenario: str, **settings: str) -> Received:
-            metrics_on = {
-                "AIRFLOW__METRICS__STATSD_ON": "True",
-                "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
-                "AIRFLOW__METRICS__STATSD_PORT": str(sink.getsockname()[1]),
-                "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",
-            }
-            command = [sys.executable, "-m", "tests.telemetry.measured_run", scenario]
-            subprocess.run(command, env=os.environ | metrics_on | settings, check=True, capture_output=True)
-            received = Received()
-            while True:
-                try:
-                    received.take(sink.recv(65536).decode())
-                except BlockingIOError:
-                    return received
-
-        yield run
+def run(sandbox: Sandbox, runner: Runner) -> Runner:
+    return runner
 
 
-def test_one_video_is_counted_once_with_its_cost_and_times(run: Run) -> None:
+def test_one_video_is_counted_once_with_its_cost_and_times(run: Runner) -> None:
     seen = run("video")
     assert seen.values[Metric.SUBMITTED] == [1]
     assert seen.values[Metric.BILLED_SECONDS] == [5]
@@ -86,21 +111,21 @@ def test_one_video_is_counted_once_with_its_cost_and_times(run: Run) -> None:
     assert not {Metric.ADOPTED, Metric.RECOVERED, Metric.THROTTLED} & seen.values.keys()
 
 
-def test_a_second_attempt_adopts_and_costs_nothing(run: Run) -> None:
+def test_a_second_attempt_adopts_and_costs_nothing(run: Runner) -> None:
     seen = run("retried")
     assert seen.values[Metric.SUBMITTED] == [1]
     assert seen.values[Metric.ADOPTED] == [1, 1]
     assert seen.values[Metric.COST] == [0.5]
 
 
-def test_a_failure_is_counted_by_its_class(run: Run) -> None:
+def test_a_failure_is_counted_by_its_class(run: Runner) -> None:
     seen = run("refused")
     assert seen.values["wan.failed.WanModerationError"] == [1]
     assert seen.tags["wan.failed.WanModerationError"] == DASHSCOPE
     assert Metric.COST not in seen.values
 
 
-def test_a_batch_counts_its_rows(run: Run) -> None:
+def test_a_batch_counts_its_rows(run: Runner) -> None:
     seen = run("batch")
     assert seen.sum(Metric.SUBMITTED) == 3
     assert seen.sum(Metric.COST) == 1.0
@@ -108,21 +133,23 @@ def test_a_batch_counts_its_rows(run: Run) -> None:
     assert len(seen.values[Metric.DETECTION_TIME]) == 3
 
 
-def test_a_lost_answer_that_is_found_is_recovered(run: Run) -> None:
+def test_a_lost_answer_that_is_found_is_recovered(run: Runner) -> None:
     seen = run("lost")
     assert seen.values[Metric.RECOVERED] == [1]
     assert Metric.SUBMITTED not in seen.values
 
 
-def test_refusals_for_too_many_requests_are_counted_also_where_a_repeat_passes(run: Run) -> None:
+def test_refusals_for_too_many_requests_are_counted_also_where_a_repeat_passes(run: Runner) -> None:
     seen = run("throttled")
     assert seen.values[Metric.THROTTLED] == [1]
     assert seen.tags[Metric.THROTTLED] == DASHSCOPE
     assert seen.values[Metric.SUBMITTED] == [1]
 
 
-def test_nothing_is_sent_where_statistics_are_off(run: Run) -> None:
-    assert run("video", AIRFLOW__METRICS__STATSD_ON="False").values == {}
+def test_nothing_is_sent_where_statistics_are_off(sandbox: Sandbox) -> None:
+    with Runner(is_on=False) as run:
+        assert run("video").values == {}
+    assert len(sandbox.ledger()["billed"]) == 1
 
 
 def test_where_statistics_are_off_nobody_observes_the_clients(sandbox: Sandbox) -> None:

@@ -186,7 +186,12 @@ def test_mapped_batches_with_one_place_do_not_overwrite_each_other(
     sandbox: Sandbox, tmp_path: Path, written: str, names: list[str]
 ) -> None:
     place = f"file://{tmp_path}/{written}" if "map_index" not in written else f"file://{tmp_path}/{written.format()}"
-    given = {"task_id": "make", "store_to": place, "manifest_path": f"file://{tmp_path}/lines.jsonl"}
+    given = {
+        "task_id": "make",
+        "poll_interval": 0.1,
+        "store_to": place,
+        "manifest_path": f"file://{tmp_path}/lines.jsonl",
+    }
     rows = [{"requests": [{"prompt": name, "resolution": "720P", "duration": 2}]} for name in ("A boat", "A kite")]
     for index in range(2):
         mapped(sandbox, index, WanVideoBatchOperator, given, rows).run()
