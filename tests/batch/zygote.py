@@ -31,7 +31,7 @@ from tests.driving import Driven, Instance
 
 
 class FileStore:
-    """A task state store of files: what ``set`` has returned from is on the disk, whole."""
+    """A task state store of files: what ``set`` has returned from is there, whole, whenever the process is killed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,10 +45,7 @@ class FileStore:
 
     def set(self, key: str, value: Any, **_: Any) -> None:
         part = self.folder / f".{key}"
-        with part.open("w") as file:
-            json.dump(value, file)
-            file.flush()
-            os.fsync(file.fileno())
+        part.write_text(json.dumps(value))
         part.replace(self.folder / key)
 
     def delete(self, key: str) -> None:

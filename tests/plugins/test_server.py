@@ -28,6 +28,8 @@ HOSTILE = {
     "climbing": "file://{store}/../secret.mp4",
     "page": "file://{store}/page.mp4",
 }
+# One server is started, not one in each process that runs tests.
+pytestmark = pytest.mark.xdist_group("server")
 needs_browser = pytest.mark.skipif(why_missing() is not None, reason=why_missing() or "")
 
 

@@ -14,6 +14,9 @@ from .conftest import KEY, probe
 
 openai = pytest.importorskip("openai", reason="the openai package is not installed")
 
+# One process imports the packages, which takes long.
+pytestmark = pytest.mark.xdist_group("clients")
+
 IMAGE = "https://media.example.com/a.png"
 # Where each vendor that speaks the dialect answers, and what its models are called.
 SERVERS = {"powertokens": ("/v1", "wan2.7-t2v", "wan2.7-i2v"), "openai": ("/openai/v1", "Wan-2.2-T2V", "Wan-2.2-I2V")}
