@@ -30,7 +30,12 @@ settings.register_profile("thorough", max_examples=250, deadline=None, print_blo
 settings.load_profile("quick")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        # The first run of a DAG in a process takes ten times as long as the next ones: one process runs them all.
+        if "airflow_database" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("database"))
     if settings.get_current_profile_name() == "thorough":
         return
     kept, left_out = [], []
