@@ -152,7 +152,7 @@ def test_a_viewers_browser_shows_the_video(fab: Fab) -> None:
     with Browser() as browser:
         browser.cdp("Network.setCookie", name="_token", value=fab.token("viewer"), url=fab.airflow.url)
         browser.open(page_address(fab.airflow.url, "films", fab.runs["films"], "film"))
-        browser.wait("return document.querySelector('.card[data-state=done] img.picture')", timeout=60)
+        browser.wait("return document.querySelector('.card[data-state=done] canvas.picture')", timeout=60)
         browser.cdp("Network.setCookie", name="_token", value=fab.token("films"), url=fab.airflow.url)
         browser.open(page_address(fab.airflow.url, "others", fab.runs["others"]))
         browser.wait("return document.querySelector('.empty:not([hidden])').innerText.includes('may not')", timeout=60)

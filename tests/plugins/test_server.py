@@ -128,7 +128,7 @@ def test_the_tab_shows_the_video_below_a_prefix_and_on_a_wall_of_4k(server: Serv
         browser.open(f"{server.airflow.url}/dags/films/runs/{run}/plugin/wan-videos-run")
         browser.wait("return document.querySelector('iframe')", timeout=90)
         browser.frame("iframe")
-        browser.wait("return document.querySelector('.card img.picture')", timeout=60)
+        browser.wait("return document.querySelector('.card canvas.picture')", timeout=60)
         browser.frame(None)
         browser.resize(3840, 2160)
         browser.open(f"{server.airflow.url}/wan-videos/?dag=films&run={run}&open=films|{run}|film|-1|")
@@ -136,6 +136,6 @@ def test_the_tab_shows_the_video_below_a_prefix_and_on_a_wall_of_4k(server: Serv
         assert browser.run("return getComputedStyle(document.documentElement).fontSize") == "18px"
         assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
         assert browser.run("return document.querySelector('.prompt').textContent") == PROMPT
-        assert browser.run("return document.querySelectorAll('.card img:not(.picture)').length") == 0
+        assert browser.run("return document.querySelectorAll('.card img').length") == 0
         link = browser.run("return document.querySelector('dialog .links a').href")
         assert link.startswith(f"{server.airflow.url}/dags/films/runs/")

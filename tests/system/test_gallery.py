@@ -20,6 +20,8 @@ from tools.local_airflow import LocalAirflow
 
 DAG = "gallery_states"
 needs_browser = pytest.mark.skipif(why_missing() is not None, reason=why_missing() or "")
+# A preview begins a quarter of a second after the pointer has come.
+LATER = "setTimeout(done => done(document.querySelectorAll('.stage video').length), 600, arguments[0])"
 AXE = "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']}).then(r => done(r.violations))"
 
 
@@ -143,15 +145,20 @@ def test_markup_in_a_prompt_stays_text(browser: Browser, shared_airflow: LocalAi
     assert browser.run("return document.querySelector('.prompt').textContent").startswith(
         "<img src=x onerror=alert(1)>"
     )
-    assert browser.run("return document.querySelectorAll('.card img:not(.picture), .card b').length") == 0
+    assert browser.run("return document.querySelectorAll('.card img, .card b').length") == 0
+    browser.run("document.querySelector('.opener').click()")
+    browser.run("document.querySelector('dialog[open] details[data-name=again]').open = true")
+    code = browser.wait("return document.querySelector('dialog[open] .code code')?.textContent")
+    assert "onerror=alert(1)> \\u202egnp.exe" in code
+    assert "\u202e" not in code
 
 
 @needs_browser
 @pytest.mark.usefixtures("ended")
 def test_posters_are_pictures_and_no_decoder_stays(browser: Browser, shared_airflow: LocalAirflow, run_id: str) -> None:
     open_run(browser, shared_airflow, run_id, "&by=seasons")
-    browser.wait("return document.querySelectorAll('.card img.picture').length === 4")
-    assert browser.wait("return [...document.querySelectorAll('.picture')].every(it => it.naturalWidth >= 320)")
+    browser.wait("return document.querySelectorAll('.card canvas.picture').length === 4")
+    assert browser.wait("return [...document.querySelectorAll('.picture')].every(it => it.width >= 320)")
     assert browser.run("return document.querySelectorAll('video').length") == 0
     pixels = """
         const canvas = document.createElement('canvas'), context = canvas.getContext('2d');
@@ -211,3 +218,90 @@ def test_it_is_accessible(browser: Browser, shared_airflow: LocalAirflow, run_id
         browser.run(opens)
         found = browser.run_async(AXE)
         assert [(one["id"], one["impact"]) for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+@needs_browser
+@pytest.mark.usefixtures("ended")
+@pytest.mark.parametrize(
+    ("task", "state", "badge", "words"),
+    [
+        ("expired", "expired", "Expired", "vendor's address has expired"),
+        ("doubtful", "in_doubt", "In doubt", "not known"),
+        ("moderated", "failed", "Failed", "DataInspectionFailed"),
+        ("slow", "running", "Running", "vendor works on it"),
+    ],
+)
+def test_what_cannot_be_played_says_why(
+    browser: Browser, shared_airflow: LocalAirflow, run_id: str, task: str, state: str, badge: str, words: str
+) -> None:
+    open_run(browser, shared_airflow, run_id, f"&by={task}")
+    browser.wait(f"return document.querySelector('.card[data-state={state}] .badge')")
+    assert browser.run("return document.querySelector('.card .badge').textContent") == badge
+    assert browser.run("return document.querySelectorAll('.card').length") == 1
+    assert browser.run("return document.querySelector('.card .pick').hidden")
+    browser.run("document.querySelector('.opener').click()")
+    assert words in browser.run("return document.querySelector('dialog[open]').innerText")
+    assert browser.run("return document.querySelectorAll('dialog[open] video').length") == 0
+
+
+@needs_browser
+@pytest.mark.usefixtures("ended")
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        (f"dag={DAG}&run=no-such-run", "No Wan videos in this run so far"),
+        (f"dag={DAG}&task=not_ours", "No Wan video here"),
+        (f"dag={DAG}&q=nothing-like-it", "No video matches the filters"),
+    ],
+)
+def test_a_place_without_videos_says_so(browser: Browser, shared_airflow: LocalAirflow, query: str, words: str) -> None:
+    browser.open(f"{shared_airflow.url}/wan-videos/?{query}")
+    browser.wait("return document.querySelector('.empty:not([hidden])').innerText.includes(arguments[0])", words)
+    assert browser.run("return document.querySelectorAll('.card').length") == 0
+
+
+@needs_browser
+@pytest.mark.usefixtures("ended")
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_nothing_moves_for_who_asks_for_less_motion(
+    browser: Browser, shared_airflow: LocalAirflow, run_id: str, motion: str
+) -> None:
+    browser.cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": motion}])
+    try:
+        open_run(browser, shared_airflow, run_id, "&by=seasons")
+        browser.wait("return document.querySelector('.card canvas.picture')")
+        browser.run("document.querySelector('.opener').dispatchEvent(new Event('pointerenter'))")
+        if motion == "reduce":
+            assert browser.run_async(LATER) == 0
+        else:
+            browser.wait("return document.querySelector('.stage video')")
+        assert bool(browser.run("return document.getAnimations().length")) == (motion != "reduce")
+    finally:
+        browser.cdp("Emulation.setEmulatedMedia", features=[])
+
+
+@needs_browser
+@pytest.mark.usefixtures("ended")
+def test_two_videos_are_compared_by_keyboard(browser: Browser, shared_airflow: LocalAirflow, run_id: str) -> None:
+    def tab_to(selector: str) -> None:
+        for _ in range(60):
+            if browser.run("return document.activeElement.matches(arguments[0])", selector):
+                return
+            browser.press("Tab")
+        raise AssertionError(f"no way to {selector} by the tab key")
+
+    open_run(browser, shared_airflow, run_id, "&by=seasons")
+    browser.wait("return document.querySelectorAll('.card canvas.picture').length === 4")
+    tab_to(".opener")
+    browser.press("c", "ArrowRight", "c")
+    browser.wait("return document.querySelector('.tray .main')")
+    tab_to(".tray .main")
+    browser.press("Enter")
+    playing = "return [...document.querySelectorAll('dialog[open] video')].filter(it => it.currentTime > 0.1).length"
+    browser.wait("return document.querySelectorAll('dialog.compare[open] video').length === 2")
+    assert "spring" in browser.run("return document.querySelector('dialog[open]').innerText")
+    browser.press("Enter")  # the button that plays has the focus
+    browser.wait(f"{playing} === 2")
+    browser.press("Escape")
+    browser.wait("return !document.querySelector('dialog[open]')")
+    assert browser.complaints() == []

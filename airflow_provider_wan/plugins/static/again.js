@@ -31,13 +31,20 @@ function newSeed(card) {
   return card.newSeed;
 }
 
+const DIRECTION = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+// Marks of direction are escaped: code that is copied must read as it runs.
+function json(value) {
+  return JSON.stringify(value).replace(DIRECTION, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
 // JSON is Python but for three words; what JSON.stringify leaves as it is, Python takes too.
 function python(value) {
   if (value === true) return "True";
   if (value === false) return "False";
   if (value === null || value === undefined) return "None";
   if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`;
-  return JSON.stringify(value);
+  return json(value);
 }
 
 function asOperator(card) {
@@ -49,7 +56,7 @@ function asOperator(card) {
 }
 
 function asRow(card) {
-  return JSON.stringify({ id: `${card.item || card.task}-again`, ...(card.mode && card.mode !== "text_to_video" ? { mode: card.mode } : {}), ...request(card) });
+  return json({ id: `${card.item || card.task}-again`, ...(card.mode && card.mode !== "text_to_video" ? { mode: card.mode } : {}), ...request(card) });
 }
 
 const KINDS = { operator: [asOperator, T.againOperator], row: [asRow, T.againRow], clear: [() => "regenerate=True", T.againClear] };

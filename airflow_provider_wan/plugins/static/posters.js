@@ -15,12 +15,12 @@ export class Posters {
     this.busy = 0;
   }
 
-  // The address of the picture, when it is there already.
+  // The picture as a file, when it is there already.
   kept(address) {
     return this.pictures.get(address);
   }
 
-  // Calls `take` with the picture's address, with the failure where there is none; not after `leave`.
+  // Calls `take` with the picture as a file, with the failure where there is none; not after `leave`.
   want(address, width, take) {
     this.wanted.set(address, { width, take });
     this.next();
@@ -53,7 +53,7 @@ export class Posters {
       await firstFrame(video, address);
       const canvas = await frames.canvasOf(video, Math.round(width * devicePixelRatio));
       const blob = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.8));
-      return { picture: this.keep(address, URL.createObjectURL(blob)) };
+      return { picture: this.keep(address, blob) };
     } finally {
       video.removeAttribute("src");
       video.load();
@@ -63,11 +63,7 @@ export class Posters {
 
   keep(address, picture) {
     this.pictures.set(address, picture);
-    if (this.pictures.size > KEPT) {
-      const [[oldest, its]] = this.pictures;
-      this.pictures.delete(oldest);
-      URL.revokeObjectURL(its);
-    }
+    if (this.pictures.size > KEPT) this.pictures.delete(this.pictures.keys().next().value);
     return picture;
   }
 }

@@ -57,7 +57,7 @@ export const T = {
   clearFilters: "Clear filters",
   byTask: "By task",
   cost: "Cost",
-  costNote: (known, total) => `of ${known} of ${total}`,
+  costNote: (known, total) => `known of ${known} of ${total}`,
   seconds: "Video made",
   progress: "Progress",
   medianTime: "Time to make",
@@ -92,6 +92,7 @@ export const T = {
   elapsed: "since submission",
   waitingSince: "waiting",
   tookTime: (time) => `made in ${time}`,
+  tookWithQueue: (time, queue) => `${time} · ${queue} queued`,
   notStored: "not stored",
 
   close: "Close",
