@@ -290,7 +290,7 @@ def test_two_videos_are_compared_by_keyboard(browser: Browser, shared_airflow: L
             browser.press("Tab")
         raise AssertionError(f"no way to {selector} by the tab key")
 
-    open_run(browser, shared_airflow, run_id, "&by=seasons")
+    open_run(browser, shared_airflow, run_id, "&by=seasons&sort=order")
     browser.wait("return document.querySelectorAll('.card canvas.picture').length === 4")
     tab_to(".opener")
     browser.press("c", "ArrowRight", "c")
