@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import statistics
 import threading
 import time
@@ -48,6 +49,7 @@ class Store(NamedTuple):
 @contextmanager
 def store(clip: Path, names: list[str]) -> Iterator[Store]:
     """A store with the clip under all names, and a large file that begins as one."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     address, port = server.get_host_and_port()
