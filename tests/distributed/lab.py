@@ -23,12 +23,13 @@ _marks = itertools.count(1)
 class Lab:
     """A distributed Airflow with its sandbox.
 
-    `said` is the table of what happened: seconds, what, how many tasks the vendor had made and billed by then.
+    `said` is the table of what happened: seconds, what, how many tasks the vendor had made and billed by then, and how
+    many videos were stored.
     """
 
     airflow: DistributedAirflow
     sandbox: Sandbox
-    said: list[tuple[float, str, int, int]] = field(default_factory=list)
+    said: list[tuple[float, str, int, int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.mark = f"lab-{next(_marks):02d}"
@@ -80,12 +81,13 @@ class Lab:
 
     def note(self, what: str) -> None:
         ledger = self.sandbox.ledger()
-        self.said.append((time.monotonic() - self._began, what, len(ledger["created"]), len(ledger["billed"])))
+        counts = len(ledger["created"]), len(ledger["billed"]), len(self.stored())
+        self.said.append((time.monotonic() - self._began, what, *counts))
 
     def table(self) -> str:
         """What happened, as the table of a page."""
-        lines = [f"| {when:.0f} s | {what} | {made} | {billed} |" for when, what, made, billed in self.said]
-        return "\n".join(["| when | what | tasks made | billed |", "| --- | --- | --- | --- |", *lines])
+        lines = [f"| {when:.0f} s | {what} | {' | '.join(map(str, counts))} |" for when, what, *counts in self.said]
+        return "\n".join(["| when | what | made | billed | delivered |", "| --- | --- | --- | --- | --- |", *lines])
 
     # -- the books ----------------------------------------------------------------------------------------
 
@@ -104,6 +106,15 @@ class Lab:
     def cancels(self) -> list[str]:
         """Tasks of which a cancellation was asked for, accepted or not."""
         return [entry["task_id"] for entry in self.sandbox.ledger()["cancels"]]
+
+    def stored(self) -> list[Path]:
+        """The videos in the folder that all machines share, those under way not counted."""
+        return list(Path(self.store.removeprefix("file://")).rglob("*.mp4"))
+
+    def queries(self) -> int:
+        """How often the vendor was asked how tasks are."""
+        asked = self.sandbox.ledger()["requests"].get("dashscope", {})
+        return sum(sum(asked.get(call, {}).values()) for call in ("query", "list"))
 
     def made_twice(self) -> list[str]:
         """Prompts for which there is more than one task."""

@@ -9,7 +9,8 @@ from tools.airflow_rest import wait_until
 from .lab import Lab
 
 COUNT = 3
-DAGS = ("lab_in_worker", "lab_batch_in_worker")
+DAGS = {"lab_in_worker": "Adopted task", "lab_batch_in_worker": f"{COUNT} are running (adopted"}
+"""What each says when it goes on with what a former attempt has submitted."""
 
 
 @pytest.mark.parametrize("dag_id", DAGS)
@@ -43,13 +44,13 @@ def test_a_drained_worker_cancels_nothing(lab: Lab, dag_id: str) -> None:
 def _held_in_workers(lab: Lab, dag_id: str) -> str:
     run_id = lab.start(dag_id, COUNT, "hold")
     lab.wait_for_created(COUNT)
-    wait_until(lambda: lab.logged(dag_id, run_id, "pending"), 120, "the tasks are waited for")
+    wait_until(lambda: lab.queries() >= COUNT, 120, "the tasks are waited for")
     return run_id
 
 
 def _wait_for_tries(lab: Lab, dag_id: str, run_id: str) -> None:
     """Wait until each task is in the hands of its second try."""
-    wait_until(lambda: lab.logged(dag_id, run_id, "dopted", try_number=2), 180, "the tasks are adopted", every=1)
+    wait_until(lambda: lab.logged(dag_id, run_id, DAGS[dag_id], try_number=2), 180, "the tasks are adopted", every=1)
 
 
 def _finish(lab: Lab, dag_id: str, run_id: str) -> None:
