@@ -6,7 +6,8 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from datetime import datetime
-from typing import Any, ClassVar, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -15,9 +16,13 @@ from airflow_provider_wan.client.polling.times import LINGER_SECONDS
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
 from airflow_provider_wan.hooks.wan import WanHook, shared_hook
+from airflow_provider_wan.triggers import shares
 from airflow_provider_wan.triggers.killed import as_trigger_sees, is_to_be_cancelled, kill_reason_of
 from airflow_provider_wan.triggers.owner import owner_of
 from airflow_provider_wan.triggers.task_log import TaskLogger
+
+if TYPE_CHECKING:
+    from airflow_provider_wan.client.polling.window import SearchItem, WindowItem, WindowOutcome
 
 CANCEL_SECONDS = 25.0
 
@@ -155,15 +160,19 @@ class WanTaskTrigger(WanTrigger):
         handle = self._handle = TaskHandle.of(self._handle)
         self.wan_conn_id, self.profile = sys.intern(str(self.wan_conn_id)), sys.intern(str(self.profile))
         async with await hook.aget_poller() as poller:
-            ending = await poller.wait(
-                handle,
-                deadline,
-                self.poll_interval,
-                self.profile,
-                self._say,
-                # A sensor, which names no profile, waits for a task that is another task instance's.
-                owner_of(self.task_instance) if self.profile else "",
-            )
+            shares.join(poller, self.task_instance)
+            try:
+                ending = await poller.wait(
+                    handle,
+                    deadline,
+                    self.poll_interval,
+                    self.profile,
+                    self._say,
+                    # A sensor, which names no profile, waits for a task that is another task instance's.
+                    owner_of(self.task_instance) if self.profile else "",
+                )
+            finally:
+                shares.leave(poller, self.task_instance)
         if ending.status is EndingStatus.TIMEOUT and self.cancel_on_timeout:
             outcome = await asyncio.shield(_kept(cancel(hook.aget_conn, handle, CANCEL_SECONDS)))
             ending = Ending(ending.status, ending.task, f"{ending.message}. {outcome.message}")
@@ -254,8 +263,20 @@ class WanBatchTrigger(WanTrigger):
         # Of several accounts one that cannot be looked up holds nobody up.
         until = max(deadlines, default=wake_at or utc_now())
         hook = WanHook(self.wan_conn_id) if names_all(window, searches) else await self._hook(until)
+        outcome = await self._wait(hook, window, wake_at, searches)
+        await self._all_written()
+        if self.cancel_on_timeout:
+            await asyncio.shield(_kept(self._cancel_at_each(hook, overdue(window, outcome.endings))))
+        yield TriggerEvent(outcome.to_event() | {"carry": self.carry})
+
+    async def _wait(
+        self, hook: WanHook, window: list[WindowItem], wake_at: datetime | None, searches: list[SearchItem]
+    ) -> WindowOutcome:
+        from airflow_provider_wan.client.polling.window import names_all
+
         owner = owner_of(self.task_instance)
-        outcome = await hook.await_some(
+        wait = partial(
+            hook.await_some,
             window,
             self.poll_interval,
             self.enough,
@@ -266,10 +287,15 @@ class WanBatchTrigger(WanTrigger):
             on_failure=self._say,
             is_ended_by_failure=self.stops_at_failure,
         )
-        await self._all_written()
-        if self.cancel_on_timeout:
-            await asyncio.shield(_kept(self._cancel_at_each(hook, overdue(window, outcome.endings))))
-        yield TriggerEvent(outcome.to_event() | {"carry": self.carry})
+        if names_all(window, searches):
+            # Of several accounts each has a budget of its own, and nobody knows how the others are shared.
+            return await wait()
+        async with await hook.aget_poller() as poller:
+            shares.join(poller, self.task_instance)
+            try:
+                return await wait()
+            finally:
+                shares.leave(poller, self.task_instance)
 
     @property
     def handles(self) -> list[TaskHandle]:

@@ -149,6 +149,16 @@ class Poller:
                 del self._promises[ask]
                 self._schedule.drop_guest(ask)
 
+    @property
+    def waits(self) -> int:
+        """How many tasks are waited for."""
+        return len(self._waiters)
+
+    def take_part(self, part: float) -> None:
+        """Take this part of the account's budget: pollers in other processes have the rest."""
+        self._schedule.take_part(part)
+        self._wake.set()
+
     def _keep_promises(self, ask: Ask, answer: VideoTask | TaskPage | WanError) -> None:
         for promise in self._promises.pop(ask, ()):
             if promise.done():

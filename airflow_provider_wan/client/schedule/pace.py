@@ -30,13 +30,15 @@ BEARABLE = 2
 class Pace:
     """Spaces requests by the inverse of ``rate`` (requests per second); the whole account slows, never one task.
 
-    Several processes that ask for one account know nothing of each other. Each one that is throttled gives up a part of
-    its rate at once and takes it back slowly, so that together they come to what the vendor takes, and hardly ever
-    beyond (Chiu and Jain, "Analysis of the increase and decrease algorithms for congestion avoidance", 1989).
+    Of several processes that ask for one account each takes the part of the rate that it is told, where that is known.
+    Where it is not, each one that is throttled gives up a part of its rate at once and takes it back slowly, so that
+    together they come to what the vendor takes, and hardly ever beyond (Chiu and Jain, "Analysis of the increase and
+    decrease algorithms for congestion avoidance", 1989).
     """
 
     def __init__(self, rate: float, rng: random.Random) -> None:
-        self.spacing = self._base = 1.0 / rate
+        self._alone = 1.0 / rate
+        self.spacing = self._base = self._alone
         self._rng = rng
         self._next = 0.0
         self._blocked_until = 0.0
@@ -46,6 +48,12 @@ class Pace:
         self.share = 1.0
         """Of the rate, what this process takes."""
         self._sent_at: float | None = None
+
+    def take_part(self, part: float) -> None:
+        """Take this part of the account's rate from now on: others have the rest."""
+        base = self._alone / min(1.0, max(1 / SLOWEST, part))
+        self.spacing *= base / self._base
+        self._base = base
 
     def wait(self, now: float) -> float:
         """Return the seconds until a request may go: 0 for now, infinity until an answer is back."""

@@ -77,6 +77,10 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def take_part(self, part: float) -> None:
+        """Take this part of the account's rate: the other pollers of it, elsewhere, have the rest."""
+        self._pace.take_part(part)
+
     # -- waiters --------------------------------------------------------------------------------------
 
     def add(self, handle: TaskHandle, interval: float, profile: str, now: float, age: float = 0.0) -> None:
