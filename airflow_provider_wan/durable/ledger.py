@@ -330,16 +330,21 @@ class Ledger:
         raise LedgerError(f"Whose task {handle.task_id} is could not be looked up ({reason}); nothing was submitted")
 
 
-def heal(ledger: Ledger, handle: TaskHandle) -> None:
-    """Write a task that is known all the same into a record that has it not: the store was away after the POST."""
+def heal(ledger: Ledger, handle: TaskHandle) -> Record | None:
+    """Write a task that is known all the same into a record that has it not: the store was away after the POST.
+
+    Returns what is recorded, where it can be read.
+    """
     try:
         record = ledger.read()
     except LedgerError as error:
         log.warning("%s", error)
-        return
+        return None
     if record is not None and record.handle is None and handle.task_id not in record.former:
-        ledger.keep(record.model_copy(update={"handle": handle, "sealed": None}))
+        record = record.model_copy(update={"handle": handle, "sealed": None})
+        ledger.keep(record)
         ledger.claim(handle)
+    return record
 
 
 def _numbers(keys: list[str], key: str) -> list[int]:

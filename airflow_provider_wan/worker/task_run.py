@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, VideoTask, utc_now
-from airflow_provider_wan.durable import Ledger, Record, StateStore
+from airflow_provider_wan.durable import Ledger, Record, StateStore, heal
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.worker.accounts import Accounts
 from airflow_provider_wan.worker.known import KnownAccounts
@@ -42,6 +42,8 @@ class TaskRun:
         self.is_begun = False
         """Whether an earlier process has begun it."""
         self._carried: dict[str, Any] | None = None
+        self._record: Record | None = None
+        """What was read of it in this process, as long as nobody else writes it."""
 
     def go_on_from(self, event: Mapping[str, Any]) -> None:
         """Take over what the process before a pause or a search handed on."""
@@ -75,14 +77,25 @@ class TaskRun:
 
     def record(self) -> Record | None:
         """Return what is recorded, where it can be read."""
+        if self._record is not None:
+            return self._record
         try:
             return self.ledger.read()
         except WanError as error:
             self.log.warning("%s", error)
             return None
 
+    def heal(self, task: VideoTask) -> None:
+        """Record a task that ended where its handle could not be recorded; each read is a call to the API server."""
+        self._record = heal(self.ledger, self.handle_of(task))
+
+    def forget_read(self) -> None:
+        """Read the record anew from now on: the ledger is written to."""
+        self._record = None
+
     def keep(self, record: Record) -> None:
         """Record what is good to have, where that is possible."""
+        self._record = record
         try:
             self.ledger.write(record)
         except WanError as error:

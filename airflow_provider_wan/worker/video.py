@@ -11,7 +11,6 @@ from airflow_provider_wan.client.errors import WanAuthError, WanError, WanQuotaE
 from airflow_provider_wan.client.polling.cancelling import CANCEL_SECONDS, cancel_within
 from airflow_provider_wan.client.polling.watch import Ending, EndingStatus, error_of
 from airflow_provider_wan.client.tasks import TaskHandle, TaskStatus, VideoTask, utc_now
-from airflow_provider_wan.durable import heal
 from airflow_provider_wan.hooks.account import with_account
 from airflow_provider_wan.telemetry import metrics, traces
 from airflow_provider_wan.worker.delivering import Delivering
@@ -87,6 +86,7 @@ class Execution:
     def _begin(self, obtain: Callable[[], Obtained | ComeBack]) -> Any:
         from airflow_provider_wan.durable import ComeBack, Obtained
 
+        self._run.forget_read()
         while True:
             refusal: WanError | None = None
             try:
@@ -121,7 +121,7 @@ class Execution:
         if not named and self._run.accounts.is_choice and (record := self._run.record()) is not None:
             named = record.wan_conn_id
         self._run.conn_id = named or self._run.conn_id
-        heal(self._run.ledger, self._run.handle_of(ending.task))
+        self._run.heal(ending.task)
         return self._finish(ending)
 
     def on_kill(self) -> None:

@@ -46,7 +46,6 @@ class Triggerers:
                 poller.go_to(now)
         return [poller.finished() for poller in self.pollers]
 
-
     def _tell(self) -> None:
         waits = [len(poller.schedule) for poller in self.pollers]
         for poller, own in zip(self.pollers, waits, strict=True):
