@@ -74,12 +74,16 @@ class Run:
 
     make: Callable[[], BaseOperator]
     store: FileStore
+    map_index: int = -1
     on_worker: float = 0.0
+    longest: float = 0.0
+    """Seconds for which it held a worker at a stretch."""
     deferrals: int = 0
 
     def attempt(self) -> Any:
         """Run from the start to the end; return the result or raise what the task raises."""
-        context = {"ti": Instance(), "task_instance": Instance(), "outlet_events": {}, "task_state_store": self.store}
+        instance = Instance(map_index=self.map_index)
+        context = {"ti": instance, "task_instance": instance, "outlet_events": {}, "task_state_store": self.store}
         method, kwargs = "execute", {}
         while True:
             began = time.monotonic()
@@ -91,7 +95,9 @@ class Run:
                 wait = deferred
             finally:
                 ExecutorSafeguard.tracker.reset(token)
-                self.on_worker += time.monotonic() - began
+                held = time.monotonic() - began
+                self.on_worker += held
+                self.longest = max(self.longest, held)
             self.deferrals += 1
             method, kwargs = str(wait.method_name), {"event": _event(wait)}
 

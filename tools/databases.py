@@ -159,6 +159,11 @@ class Postgres:
     def owns(self, path: Path) -> bool:
         return False
 
+    @property
+    def pid(self) -> int:
+        """The server's main process."""
+        return int(self._server.get_pid())
+
     def query(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a statement."""
         return self._execute(statement, values)
