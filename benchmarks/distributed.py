@@ -10,7 +10,7 @@ import json
 import os
 import re
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class MeasuredAirflow(DistributedAirflow):
 
     def cpu(self) -> dict[str, float]:
         """CPU seconds of each kind of component since its start, those of processes that have ended among them."""
-        used = Counter[str]()
+        used: dict[str, float] = defaultdict(float)
         for name in self._running:
             used[self._kinds[name]] += cpu_of(self.pids(name))
         used["PostgreSQL"] = cpu_of(_family(self.postgres.pid))
