@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +25,6 @@ from airflow_provider_wan.client.transport.client import WanClient
 from airflow_provider_wan.durable import Clue, ComeBack, Knowledge, Obtained, Policies, Timing
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.sandbox.world.clock import Clock
-from airflow_provider_wan.worker.ledgers import ObjectStore
 
 from .conftest import KEY, QUICK, Attempts, MakeAttempts
 
@@ -287,30 +285,6 @@ def test_where_a_sibling_differs_in_what_the_vendor_does_not_tell_the_policy_dec
     assert theirs in str(caught.value)
     assert run.created == 1
     assert not run.obtain(policies=RESUBMIT).is_adopted
-
-
-@pytest.mark.parametrize("request_", [request for request, _ in HIDDEN], ids=["picture", "seed", "negative", "extra"])
-def test_where_all_others_are_known_the_one_that_is_left_is_adopted(
-    attempts: MakeAttempts, tmp_path: Path, request_: Any
-) -> None:
-    run = attempts(request=request_, store=ObjectStore(f"file://{tmp_path}", ["films", "r", "make", "-1"]))
-    theirs = sibling(run)
-    lose(run, others=[theirs])
-    all_over(run)
-    found = run.obtain(others=[theirs])
-    assert found.is_adopted
-    assert found.handle.task_id != theirs
-    assert run.created == 2
-
-
-def test_a_picture_that_is_not_told_is_said_in_the_log(
-    attempts: MakeAttempts, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO")
-    run = attempts(request=PICTURE, store=ObjectStore(f"file://{tmp_path}", ["films", "r", "make", "-1"]))
-    lose(run)
-    assert run.obtain().is_adopted
-    assert "does not show its media" in caplog.text
 
 
 def test_many_pages_are_read_to_the_task(attempts: MakeAttempts) -> None:

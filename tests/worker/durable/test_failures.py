@@ -24,9 +24,8 @@ from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.worker.failing import AirflowFailException  # type: ignore[attr-defined]
 from airflow_provider_wan.worker.settings import RunTimes
 from tests.driving import Driven, Instance
-
-from .conftest import KEY, VENDORS
-from .store import FakeStore
+from tests.durable.conftest import KEY, VENDORS
+from tests.durable.store import FakeStore
 
 every_vendor = pytest.mark.parametrize("vendor", VENDORS)
 both_ways = pytest.mark.parametrize("is_deferrable", [True, False], ids=["deferred", "in-worker"])

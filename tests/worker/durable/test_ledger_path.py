@@ -19,9 +19,9 @@ from airflow_provider_wan.durable import ComeBack, Ledger, LedgerError, Obtained
 from airflow_provider_wan.worker import ledgers
 from airflow_provider_wan.worker.ledgers import ObjectStore, parts_of, quoted, store_for
 from tests.delivery.conftest import s3, s3_server  # noqa: F401 - fixtures
-
-from .conftest import VENDORS, Attempts, MakeAttempts
-from .test_crashes import Killed, kill_before_record
+from tests.durable.conftest import VENDORS, Attempts, MakeAttempts
+from tests.durable.test_crashes import Killed, kill_before_record
+from tests.durable.test_recovery_by_list import HIDDEN, PICTURE, all_over, lose, sibling
 
 PARTS = ["films", "manual__2026-11-24T10:00:00+00:00", "make", "-1"]
 STORAGES = ("file", "s3")
@@ -314,3 +314,30 @@ def test_two_lost_takes_never_adopt_one_task(attempts: MakeAttempts, root: str) 
         except WanSubmissionUnknown:
             continue
     assert len(set(found)) == len(found)
+
+
+# -- where a store keeps others out, what the vendor does not tell is known -------------------------------
+
+
+@pytest.mark.parametrize("request_", [request for request, _ in HIDDEN], ids=["picture", "seed", "negative", "extra"])
+def test_where_all_others_are_known_the_one_that_is_left_is_adopted(
+    attempts: MakeAttempts, tmp_path: Path, request_: Any
+) -> None:
+    run = attempts(request=request_, store=store_in(f"file://{tmp_path}"))
+    theirs = sibling(run)
+    lose(run, others=[theirs])
+    all_over(run)
+    found = run.obtain(others=[theirs])
+    assert found.is_adopted
+    assert found.handle.task_id != theirs
+    assert run.created == 2
+
+
+def test_a_picture_that_is_not_told_is_said_in_the_log(
+    attempts: MakeAttempts, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    run = attempts(request=PICTURE, store=store_in(f"file://{tmp_path}"))
+    lose(run)
+    assert run.obtain().is_adopted
+    assert "does not show its media" in caplog.text
