@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,37 +13,13 @@ import pytest
 from airflow_provider_wan.client.errors import WanError
 from airflow_provider_wan.operators.parameters import WanLiteralError
 from airflow_provider_wan.sandbox import Sandbox
-from airflow_provider_wan.sandbox.settings import fingerprint
-from airflow_provider_wan.worker import known
+from tests.accounts import KEYS, NAMES, by_account, connect, sandbox, several
 
 from .rounds import Rounds, row
 
-KEYS = {name: f"sk-batch-{name}-91c2" for name in "abcd"}
-NAMES = [f"wan_{name}" for name in KEYS]
+__all__ = ["sandbox", "several"]
+
 MakeRounds = Callable[..., Rounds]
-
-
-@pytest.fixture(scope="module")
-def several() -> Iterator[Sandbox]:
-    with Sandbox(generation_seconds=0.05, render="small", api_keys=list(KEYS.values())) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(several: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sandbox:
-    """Four accounts ``wan_a`` to ``wan_d`` at DashScope; nothing is known of them."""
-    several.reset()
-    for name in KEYS:
-        connect(monkeypatch, several, name)
-    monkeypatch.setattr(known, "local_root", lambda: str(tmp_path / "known"))
-    known.PROCESS.clear()
-    return several
-
-
-def connect(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, name: str, **extra: Any) -> None:
-    quick = {"vendor": "dashscope", "submits_per_second": 500, "queries_per_second": 500, "timeout": 5} | extra
-    connection = {"conn_type": "wan", "host": sandbox.url, "password": KEYS[name], "extra": quick}
-    monkeypatch.setenv(f"AIRFLOW_CONN_WAN_{name.upper()}", json.dumps(connection))
 
 
 @pytest.fixture
@@ -53,12 +28,6 @@ def rounds(sandbox: Sandbox, tmp_path: Path) -> MakeRounds:
         return Rounds(sandbox, tmp_path, rows, {"wan_conn_id": NAMES, "route": "spread"} | given)
 
     return make
-
-
-def by_account(sandbox: Sandbox, kind: str = "created") -> dict[str, int]:
-    letters, books = {fingerprint(key): name for name, key in KEYS.items()}, sandbox.ledger()
-    made = {task["task_id"]: letters[task["key_fingerprint"]] for task in books["created"]}
-    return dict(Counter(made[task["task_id"]] for task in books[kind]))
 
 
 def shots(count: int) -> list[dict[str, Any]]:

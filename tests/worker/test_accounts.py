@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,52 +16,26 @@ from airflow_provider_wan.durable import Ledger, SubmissionTimes, Timing
 from airflow_provider_wan.operators.parameters import WanLiteralError
 from airflow_provider_wan.operators.wan import WanTextToVideoOperator
 from airflow_provider_wan.sandbox import Sandbox
-from airflow_provider_wan.sandbox.settings import fingerprint
 from airflow_provider_wan.sensors.wan import WanTaskSensor
 from airflow_provider_wan.transfers.wan_to_object_storage import WanVideoToObjectStorageOperator
 from airflow_provider_wan.worker import known
+from tests.accounts import KEYS, by_account, connect, sandbox, several
 from tests.driving import Driven
 
-KEYS = {name: f"sk-accounts-{name}-3fb1" for name in "abc"}
-NAMES = [f"wan_{name}" for name in KEYS]
+__all__ = ["sandbox", "several"]
+
+NAMES = ["wan_a", "wan_b", "wan_c"]
 
 
-@pytest.fixture(scope="module")
-def several() -> Iterator[Sandbox]:
-    with Sandbox(generation_seconds=0.05, render="small", api_keys=list(KEYS.values())) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(several: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sandbox:
-    """Three accounts ``wan_a`` to ``wan_c`` at DashScope; nothing is known of them."""
-    several.reset()
-    for name in KEYS:
-        connect(monkeypatch, several, name)
-    monkeypatch.setattr(known, "local_root", lambda: str(tmp_path / "known"))
-    known.PROCESS.clear()
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_wan.client.transport.flows.back_off", lambda *_: 0.01)
     monkeypatch.setattr(Ledger, "times", SubmissionTimes(keep_pause=0.0))
-    return several
-
-
-def connect(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, name: str, **extra: Any) -> None:
-    given = {"vendor": "dashscope", "queries_per_second": 500, "timeout": 5} | extra
-    host = given.pop("host", sandbox.url)
-    connection = {"conn_type": "wan", "host": host, "password": KEYS[name], "extra": given}
-    monkeypatch.setenv(f"AIRFLOW_CONN_WAN_{name.upper()}", json.dumps(connection))
 
 
 def driven(**given: Any) -> Driven:
     quick: dict[str, Any] = {"task_id": "make", "prompt": "A boat", "poll_interval": 0.1, "timeout": 30}
     return Driven(lambda: WanTextToVideoOperator(**{**quick, "resolution": "720P", "wan_conn_id": NAMES, **given}))
-
-
-def by_account(sandbox: Sandbox, kind: str = "created") -> dict[str, int]:
-    """How many tasks each account has, by its letter."""
-    letters, books = {fingerprint(key): name for name, key in KEYS.items()}, sandbox.ledger()
-    made = {task["task_id"]: letters[task["key_fingerprint"]] for task in books["created"]}
-    return dict(Counter(made[task["task_id"]] for task in books[kind]))
 
 
 def again(run: Driven, **given: Any) -> Driven:
