@@ -22,10 +22,13 @@ parallel = -n $(1) --dist loadgroup
 unexport PYTHONDONTWRITEBYTECODE
 # `make test-unit ROOM=client` runs the tests of one folder.
 ROOM ?=
+# `make test-unit COVERAGE=1` says in the end which lines and branches of the package no test has reached.
+COVERAGE ?=
+coverage = $(if $(COVERAGE),--cov --cov-report=term-missing)
 # Folders whose tests start real Airflow processes, and those whose tests do without Airflow.
 SYSTEM := tests/system
 DISTRIBUTED := tests/distributed
-BARE := tests/client tests/sandbox
+BARE := tests/client tests/sandbox tests/durable tests/test_layers.py
 UNIT := $(if $(ROOM),tests/$(ROOM),tests $(SYSTEM:%=--ignore=%) --ignore=$(DISTRIBUTED))
 
 help: ## this table
@@ -46,7 +49,7 @@ test: venv ## every test, those on real Airflow processes included
 	@$(MAKE) --no-print-directory test-unit
 
 test-unit: venv ## the tests that need no running Airflow; of one folder of tests/ with ROOM=client
-	$(BIN)/python -m pytest $(UNIT) $(call parallel,$(WORKERS)) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(UNIT) $(call parallel,$(WORKERS)) $(coverage) $(PYTEST_ARGS)
 
 # So many Airflows at once; two need more than two cores.
 AIRFLOWS ?= 1
