@@ -77,7 +77,7 @@ def _media(data: dict[str, Any]) -> list[str]:
         for words, found in streams.items()
     ]
     return [
-        "A file of 256 MB in an object store (moto, on the same machine), asked for by all at once, redirects by four "
+        "A file of 32 MB in an object store (moto, on the same machine), asked for by all at once, redirects by four "
         "at a time. Memory is the API server's beyond what it had before, at its worst. What only the vendor has never "
         "comes through the API server.",
         table(["", "requests", "sent", "more memory", "CPU of each"], rows),
