@@ -62,11 +62,13 @@ async def test_no_vendor_loses_anything_when_all_goes_wrong(desk: Desk, vendor: 
 
 async def test_a_vendor_that_is_asked_too_often_leaves_one_line(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    refusal = {"call": "query", "status": 429, "code": "Throttling", "message": "too many queries"}
+    soon = {"Retry-After": "0.1"}
+    refusal = {"call": "query", "status": 429, "code": "Throttling", "message": "too many queries", "headers": soon}
     desk.sandbox.configure(fail_next=[refusal] * 3)
     await desk.wait((await desk.submit(vendor="gccai"))[0])
     lines = [record.getMessage() for record in caplog.records if "less often" in record.getMessage()]
     assert len(lines) == 1
+    assert desk.requests("query", "gccai")["429"] == 3
 
 
 async def test_retry_after_slows_the_account(desk: Desk, sent: list[tuple[float, str]]) -> None:
