@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow_provider_wan.batch.run import REFILL_FRACTION
-from airflow_provider_wan.client.polling.window import Waited
+from airflow_provider_wan.client.polling.window import WindowItem
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
 from airflow_provider_wan.triggers.wan import WanBatchTrigger, WanTaskTrigger
 from benchmarks.contenders.base import VIDEO, Contender, Job, started
@@ -36,11 +36,13 @@ class BatchTrigger(Contender):
 
     async def wait(self, job: Job) -> None:
         deadline = utc_now() + timedelta(hours=6)
-        window = {handle.task_id: Waited(handle.task_id, handle, deadline, _profile(handle)) for handle in job.handles}
+        window = {
+            handle.task_id: WindowItem(handle.task_id, handle, deadline, _profile(handle)) for handle in job.handles
+        }
         while window:
             trigger = WanBatchTrigger(
                 CONN_ID,
-                [waited.to_list() for waited in window.values()],
+                [item.to_list() for item in window.values()],
                 enough=min(len(window), max(1, int(len(job.handles) * REFILL_FRACTION))),
                 poll_interval=job.interval,
             )

@@ -416,3 +416,14 @@ async def test_a_cancel_that_fails_is_told(
     monkeypatch.setattr(triggers, "CANCEL_SECONDS", 0.2)
     await killed(trigger_for(submitted("hold cancel-delay=2")))
     assert "could not be cancelled (no answer): it may run on and be billed" in capsys.readouterr().out
+
+
+async def test_what_is_imported_is_kept_out_of_garbage_collections_once(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    triggers._freeze_imports.cache_clear()
+    frozen = []
+    monkeypatch.setattr(triggers.gc, "freeze", lambda: frozen.append(True))
+    for handle in (submitted(), submitted()):
+        await event_of(trigger_for(handle))
+    assert frozen == [True]
