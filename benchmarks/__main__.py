@@ -10,7 +10,20 @@ import time
 
 from benchmarks.results import FOLDER
 
-ALL = ("fan_out", "faults", "soak", "triggerer", "batch", "accounts", "ledger", "slots", "inputs", "gallery")
+ALL = (
+    "fan_out",
+    "faults",
+    "soak",
+    "triggerer",
+    "batch",
+    "accounts",
+    "ledger",
+    "slots",
+    "distributed",
+    "submitting",
+    "inputs",
+    "gallery",
+)
 
 
 def keep_import_times() -> None:

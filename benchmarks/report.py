@@ -9,6 +9,7 @@ from benchmarks.inputs import section as inputs_section
 from benchmarks.ledger import section as ledger_section
 from benchmarks.page import NOTHING, number, table, verdict
 from benchmarks.plots import draw
+from benchmarks.report_distributed import cost_section, submitting_section
 from benchmarks.report_fan_out import section as fan_out_section
 from benchmarks.report_gallery import section as gallery_section
 from benchmarks.report_rest import batch_section, faults_section, slots_section, triggerer_section
@@ -24,6 +25,8 @@ SECTIONS = {
     "accounts": accounts_section,
     "ledger": ledger_section,
     "slots": slots_section,
+    "distributed": cost_section,
+    "submitting": submitting_section,
     "inputs": inputs_section,
     "gallery": gallery_section,
 }
