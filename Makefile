@@ -22,7 +22,7 @@ parallel = -n $(1) --dist loadgroup
 unexport PYTHONDONTWRITEBYTECODE
 # `make test-unit ROOM=client` runs the tests of one folder.
 ROOM ?=
-# `make test-unit COVERAGE=1` says in the end which lines and branches of the package no test has reached.
+# `make test-unit COVERAGE=1` says in the end which lines of the package no test has reached.
 COVERAGE ?=
 coverage = $(if $(COVERAGE),--cov --cov-report=term-missing)
 # Folders whose tests start real Airflow processes, and those whose tests do without Airflow.
