@@ -114,7 +114,8 @@ class Storing:
             batch.change(item, landings=entry.landings + 1, again_at=again_at)
         else:
             batch.give_up(item, landed, TaskStatus.SUCCEEDED)
-            if landed.code == STORAGE_CODE:
+            if landed.retryable:
+                # Whether it could not be fetched or not be written: the next one will fare no better.
                 head.unstored += 1
                 self._stop_if_nothing_is_stored(landed)
 

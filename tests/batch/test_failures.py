@@ -369,6 +369,20 @@ def test_a_landing_that_breaks_off_is_tried_in_later_rounds(
     land, calls = delivery.land, []
 
     def shaky(*given: Any, **named: Any) -> Any:
+def test_a_batch_that_cannot_fetch_its_videos_pays_for_no_more(
+    rounds: MakeRounds, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.configure(truncate_downloads=1000)
+    batch = rounds([row(f"{n:02d}") for n in range(12)], store_to=f"file://{tmp_path}/clips", max_in_flight=2)
+    error = batch.fails()
+    assert is_retryable(error)
+    assert "Submitting was stopped: videos cannot be stored" in str(error)
+    assert len(batch.created) <= 4
+    sandbox.configure(truncate_downloads=0)
+    batch.retried().run()
+    assert len(batch.billed) == len(batch.created) == 12
+
+
         calls.append(given)
         if len(calls) < 3:
             raise WanTransportError("broke off")
