@@ -231,9 +231,9 @@ class Submitting:
         except WanRequestError as error:
             self._refused.setdefault(item.key, {})[name] = error
             if was_in_doubt or not self._accounts.is_choice:
-                batch.give_up(item, error)
+                self._give_up(item, error)
         except WanError as error:
-            batch.give_up(item, error)
+            self._give_up(item, error)
         else:
             if isinstance(obtained, Obtained):
                 metrics.obtained(obtained.handle, is_adopted=obtained.is_adopted, is_recovered=obtained.is_recovered)
@@ -242,6 +242,11 @@ class Submitting:
             self._doubted.discard(self._looks_of(item, name))
         for work in self._meanwhile:
             work()
+
+    def _give_up(self, item: Item, error: WanError) -> None:
+        """Give an item up; while its submission is in doubt, no refusal of anything else says that it made no task."""
+        is_in_doubt = self._batch.entry(item).is_in_doubt
+        self._batch.give_up(item, error, TaskStatus.UNKNOWN if is_in_doubt else TaskStatus.FAILED)
 
     def _died(self, item: Item, name: str, error: WanError) -> None:
         """Leave an account alone that cannot be paid with; its items go to the others, while there are any."""
