@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from airflow_provider_wan.batch.batch import Batch
@@ -17,23 +18,23 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def check_cost(batch: Batch) -> None:
-    """Log what the items that are not paid yet will cost, and refuse them above ``max_cost``.
+def check_cost(batch: Batch, due: Iterable[Item]) -> None:
+    """Log what the items that are to be paid will cost, and refuse them above ``max_cost``.
 
-    :raises WanCostError: with the sum and its parts; nothing was submitted.
+    :raises WanRequestError: with the sum and its parts; nothing was submitted.
     """
     if batch.costs is None:
         return
-    parts = [Part(f"row {item.id}", _estimate(batch, item, entry)) for item, entry in batch if entry.is_open]
+    parts = [Part(f"row {item.id}", _estimate(batch, item)) for item in due]
     if parts:
         batch.log.info("Estimated cost of %s to be paid: %s", counted(len(parts), "video"), sum_line(parts))
     check_max_cost(parts, batch.settings.max_cost, batch.settings.on_unknown_price)
 
 
-def _estimate(batch: Batch, item: Item, entry: ItemRecord) -> CostEstimate | NoPrice:
+def _estimate(batch: Batch, item: Item) -> CostEstimate | NoPrice:
     """Return what an item will cost; where there are several accounts, at the dearest that may be given it."""
     if batch.costs is not None and (batch.accounts is None or not batch.accounts.is_choice):
-        return batch.costs(item, entry).estimate(item.request)
+        return batch.costs(item, ItemRecord()).estimate(item.request)
     found = list(batch.accounts.estimates(item)) if batch.accounts else []
     known = [one for one in found if isinstance(one, CostEstimate)]
     missing = [one for one in found if isinstance(one, NoPrice)]

@@ -20,17 +20,47 @@ def is_changed(batch: Batch) -> bool:
     return batch.ledger.head.rows != digest_of(batch.items.values())
 
 
-def open_batch(batch: Batch, accounts: BatchAccounts, series: str, *, is_new_attempt: bool = True) -> None:
-    """Bring the ledger up to the rows: leave behind what is not wanted any more, adopt the rest.
+def check_batch(batch: Batch, series: str, *, is_new_attempt: bool = True) -> None:
+    """Refuse what may not be paid or cannot be stored, before anything is cancelled, moved or left behind for it.
 
     :param series: identifies a series of automatic retries; a clear begins a new one, and is a person's wish.
     :raises WanRequestError: when two videos would land at one place, or what is to be paid is above ``max_cost``.
+    :raises WanError: naming the place that cannot be written to; nothing was submitted.
+    """
+    from airflow_provider_wan.delivery.storage import prove
+
+    refuse_all(list(batch.targets.clashes(batch.items.values())))
+    due = [item for item, entry in batch if _as_opened(batch, item, entry, series, is_new_attempt).is_open]
+    check_cost(batch, due)
+    wanted = {item.key for item in due}
+    for folder in batch.targets.folders(item for item, entry in batch if item.key in wanted or entry.stored is None):
+        prove(folder)
+
+
+def _as_opened(batch: Batch, item: Item, entry: ItemRecord, series: str, is_new_attempt: bool) -> ItemRecord:
+    """Return what an entry will be once the batch is open."""
+    is_new_series = batch.ledger.head.series != series
+    if _leaves_all(batch, is_new_series=is_new_series):
+        return entry.left_behind()
+    return _reopened(batch, item, entry, is_new_series=is_new_series) if is_new_attempt else entry
+
+
+def _leaves_all(batch: Batch, *, is_new_series: bool) -> bool:
+    is_known = not batch.ledger.is_new or bool(batch.ledger.task_ids)
+    return batch.settings.regenerate and is_new_series and is_known
+
+
+def open_batch(batch: Batch, accounts: BatchAccounts, series: str, *, is_new_attempt: bool = True) -> None:
+    """Bring the ledger up to the rows, once they are checked: leave behind what is not wanted any more, adopt the rest.
+
+    :param series: as :func:`check_batch`.
+    :raises WanRequestError: when what is to be paid after all is above ``max_cost``.
     :raises WanError: when the ledger or the storage cannot be written; nothing was submitted.
     """
-    refuse_all(list(batch.targets.clashes(batch.items.values())))
     head = batch.ledger.head
     is_new_series = head.series != series
-    if batch.settings.regenerate and is_new_series and head.series is not None:
+    due = {item.key for item, entry in batch if _as_opened(batch, item, entry, series, is_new_attempt).is_open}
+    if _leaves_all(batch, is_new_series=is_new_series):
         batch.log.info("regenerate is set: what is recorded is left behind, all items are paid anew")
         _leave_all(batch, accounts)
     for key, entry in batch.ledger:
@@ -39,13 +69,21 @@ def open_batch(batch: Batch, accounts: BatchAccounts, series: str, *, is_new_att
     follow(batch.items.values(), batch.ledger, batch.targets)
     if is_new_attempt:
         for item, entry in batch:
-            _reopen(batch, item, entry, is_new_series=is_new_series)
+            opened = _reopened(batch, item, entry, is_new_series=is_new_series)
+            if entry.status is TaskStatus.SUCCEEDED and opened.is_open:
+                hint = "" if batch.targets.is_wanted(item) else " (set store_to to keep videos)"
+                batch.log.warning(
+                    "The video of row %s is gone and was not stored: it is made and paid anew%s", item.id, hint
+                )
+            batch.ledger.put(item.key, opened)
         head.began_at, head.stop, head.pauses, head.unstored = utc_now(), None, {}, 0
         accounts.begin_anew()
         failed = batch.first_failed()
         if failed and batch.settings.on_item_failure == "fail":
             head.stop = Stop(message=f"row {failed[0].id} had failed, and on_item_failure is 'fail'")
-    check_cost(batch)
+    if any(entry.is_open and item.key not in due for item, entry in batch):
+        # A video that was to follow its row is neither in its place nor at its vendor any more.
+        check_cost(batch, [item for item, entry in batch if entry.is_open])
     batch.ledger.flush()
     # Last, so that a crash on the way begins with all of this again.
     head.series, head.rows = series, digest_of(batch.items.values())
@@ -53,32 +91,23 @@ def open_batch(batch: Batch, accounts: BatchAccounts, series: str, *, is_new_att
     _log_counts(batch)
 
 
-def _reopen(batch: Batch, item: Item, entry: ItemRecord, *, is_new_series: bool) -> None:
-    """Prepare one item for another attempt.
+def _reopened(batch: Batch, item: Item, entry: ItemRecord, *, is_new_series: bool) -> ItemRecord:
+    """Return what an entry is for another attempt.
 
     An automatic retry never pays anew for what was made, and leaves alone what failed for good; a clear may.
     """
     if entry.status is None:
-        batch.change(item, again_at=None, looking_since=None)
-    elif batch.is_finished(item, entry):
-        if is_new_series and not entry.stored and entry.is_gone:
-            batch.log.warning(
-                "The video of row %s has expired and was not stored: it is made and paid anew "
-                "(set store_to to keep videos)",
-                item.id,
-            )
-            batch.ledger.put(item.key, entry.left_behind())
-    elif entry.status is TaskStatus.SUCCEEDED:
+        return entry.model_copy(update={"again_at": None, "looking_since": None})
+    if batch.is_finished(item, entry):
+        return entry.left_behind() if is_new_series and not entry.stored and entry.is_gone else entry
+    if entry.status is TaskStatus.SUCCEEDED:
         if not entry.is_gone:
-            batch.ledger.put(item.key, entry.reopened())
-        elif is_new_series:
-            batch.log.warning("The video of row %s is gone and was not stored: it is made and paid anew", item.id)
-            batch.ledger.put(item.key, entry.left_behind())
-    elif entry.status is TaskStatus.UNKNOWN:
+            return entry.reopened()
+        return entry.left_behind() if is_new_series else entry
+    if entry.status is TaskStatus.UNKNOWN:
         # Its task may exist: look for it or wait for it, do not pay again.
-        batch.ledger.put(item.key, entry.reopened())
-    elif entry.retryable or is_new_series:
-        batch.ledger.put(item.key, entry.left_behind())
+        return entry.reopened()
+    return entry.left_behind() if entry.retryable or is_new_series else entry
 
 
 def _leave_all(batch: Batch, accounts: BatchAccounts) -> None:

@@ -7,7 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,7 +21,7 @@ from airflow_provider_wan.batch.ledger import BatchLedger
 from airflow_provider_wan.batch.manifest import take_back
 from airflow_provider_wan.batch.media import BatchMedia
 from airflow_provider_wan.batch.progress import Progress, stored_results, summary_of, verdict
-from airflow_provider_wan.batch.reconcile import is_changed, open_batch
+from airflow_provider_wan.batch.reconcile import check_batch, is_changed, open_batch
 from airflow_provider_wan.batch.rows import read_rows
 from airflow_provider_wan.batch.settings import BatchSettings
 from airflow_provider_wan.batch.shown import ShownItems
@@ -100,6 +100,7 @@ class BatchRun:
         self._accounts = BatchAccounts(settings, self._ledger.head)
         self._batch: Batch | None = None
 
+        self._rows = Snapshot([], {}, {})
     # -- steps ----------------------------------------------------------------------------------------
 
     def start(self) -> Any:
@@ -115,7 +116,8 @@ class BatchRun:
             batch = self._begin()
             if self._ledger.is_new and not self._settings.regenerate:
                 self._take_back(batch)
-            self._prove(batch)
+            check_batch(batch, series_of(self._context))
+            self._keep_rows(batch)
             open_batch(batch, self._accounts, series_of(self._context))
             return self._rounds(batch)
         except WanError as error:
@@ -148,16 +150,6 @@ class BatchRun:
                 "its manifest: they are not paid again",
                 count,
             )
-
-    def _prove(self, batch: Batch) -> None:
-        """Prove the places of videos before the first one is paid.
-
-        :raises WanError: naming the place that cannot be written to; nothing was submitted.
-        """
-        from airflow_provider_wan.delivery.storage import prove
-
-        for folder in batch.targets.folders(item for item, entry in batch if entry.stored is None):
-            prove(folder)
 
     def _rounds(self, batch: Batch, outcome: WindowOutcome | None = None) -> Any:
         self._batch = batch
@@ -223,12 +215,14 @@ class BatchRun:
         settings = self._settings
         rows, defaults = read_rows(settings.requests), {"strict": settings.strict, **(settings.defaults or {})}
         self._media.known = known_contents(self._ledger)
-        batch = self._batch_of(rows, defaults, is_checking=True)
-        if not keep_rows(self._ledger, Snapshot(rows, defaults, batch.skipped, self._media.digests)) and isinstance(
-            settings.requests, str
-        ):
+        self._rows = Snapshot(rows, defaults, {})
+        return self._batch_of(rows, defaults, is_checking=True)
+
+    def _keep_rows(self, batch: Batch) -> None:
+        """Keep the rows of an attempt that is not refused: what is kept of the one before is needed until then."""
+        snapshot = replace(self._rows, skipped=batch.skipped, contents=self._media.digests)
+        if not keep_rows(self._ledger, snapshot) and isinstance(self._settings.requests, str):
             self._log.info("The rows are read again by each worker: do not change their file while the batch runs")
-        return batch
 
     def _go_on(self) -> Batch:
         """Return the batch with the rows that it was begun with."""
@@ -251,6 +245,7 @@ class BatchRun:
         rows: Sequence[Mapping[str, Any]],
         defaults: Mapping[str, Any],
         *,
+            check_batch(batch, series_of(self._context), is_new_attempt=False)
         is_checking: bool,
         skipped: Mapping[int, str] | None = None,
     ) -> Batch:

@@ -22,6 +22,10 @@ MOST_PARTS = 200
 """About 9 MB compressed; rows that hold media themselves are not kept."""
 
 
+class NotWhole(LedgerError):
+    """A worker died while it kept the rows, or a part of them was deleted."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """The rows of an attempt, with what was left out of them.
@@ -67,16 +71,19 @@ def kept_rows(ledger: BatchLedger) -> Snapshot | None:
         return None
     packed = "".join(str(ledger.read_value(_name(number)) or "") for number in range(head.kept_rows))
     if hashlib.sha256(packed.encode()).hexdigest()[:16] != head.kept_digest:
-        raise LedgerError("The rows that the batch was begun with are not whole in its ledger; nothing was submitted")
+        raise NotWhole("The rows that the batch was begun with are not whole in its ledger; nothing was submitted")
     rows, defaults, skipped, *rest = json.loads(zlib.decompress(base64.b85decode(packed)))
     return Snapshot(rows, defaults, {int(number): why for number, why in skipped.items()}, *rest)
 
 
 def known_contents(ledger: BatchLedger) -> Mapping[str, str]:
-    """Return the digests of media that an earlier attempt knew."""
+    """Return the digests of media that an earlier attempt knew; nothing where they are not whole any more.
+
+    :raises LedgerError: when they cannot be read; nothing was submitted.
+    """
     try:
         kept = kept_rows(ledger)
-    except LedgerError:
+    except NotWhole:
         return {}
     return kept.contents if kept else {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +54,21 @@ def test_only_what_is_not_paid_yet_counts(rounds: MakeRounds) -> None:
     refused = str(batch.cleared(shots(8), max_cost=0.4).fails())
     assert "The 3 videos would cost 0.60 USD" in refused
     assert len(batch.created) == 5
+
+
+def test_regenerate_that_costs_too_much_leaves_nothing_behind(rounds: MakeRounds, tmp_path: Path) -> None:
+    batch = rounds(shots(3), store_to=f"file://{tmp_path}/clips")
+    batch.run()
+    assert "The 3 videos would cost 0.60 USD" in str(batch.cleared(regenerate=True, max_cost=0.4).fails())
+    assert batch.cleared(regenerate=False).run()["succeeded"] == 3
+    assert len(batch.created) == 3
+
+
+def test_rows_that_cost_too_much_cancel_none_of_those_before(rounds: MakeRounds, sandbox: Sandbox) -> None:
+    batch = rounds([row("a [sandbox hold]"), row("b [sandbox hold]")])
+    batch.first_round()
+    assert "max_cost is 0.40" in str(batch.cleared(shots(3), max_cost=0.4).fails())
+    assert sandbox.ledger()["cancels"] == []
 
 
 def test_a_crash_between_two_rounds_does_not_ask_for_more(rounds: MakeRounds) -> None:

@@ -343,6 +343,15 @@ def test_a_rows_own_place_is_proven_too(rounds: MakeRounds, tmp_path: Path) -> N
     assert batch.posts() == {}
 
 
+def test_places_of_what_is_regenerated_are_proven_too(rounds: MakeRounds, tmp_path: Path) -> None:
+    batch = rounds([row("a"), row("b")], store_to=f"file://{tmp_path}/clips")
+    batch.run()
+    (tmp_path / "clips").rename(tmp_path / "kept")
+    (tmp_path / "clips").write_text("in the way")
+    batch.cleared(regenerate=True).fails()
+    assert batch.created == ["a", "b"]
+
+
 @pytest.mark.parametrize("in_flight", [1, 2])
 def test_a_batch_that_cannot_store_pays_for_no_more(rounds: MakeRounds, tmp_path: Path, in_flight: int) -> None:
     # With one in flight, the two that count are given up in two rounds.
@@ -360,15 +369,6 @@ def test_a_batch_that_cannot_store_pays_for_no_more(rounds: MakeRounds, tmp_path
     assert len(batch.billed) == len(batch.created) == 12
 
 
-def test_a_landing_that_breaks_off_is_tried_in_later_rounds(
-    rounds: MakeRounds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from airflow_provider_wan.client.errors import WanTransportError
-    from airflow_provider_wan.delivery import landing as delivery
-
-    land, calls = delivery.land, []
-
-    def shaky(*given: Any, **named: Any) -> Any:
 def test_a_batch_that_cannot_fetch_its_videos_pays_for_no_more(
     rounds: MakeRounds, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -383,6 +383,15 @@ def test_a_batch_that_cannot_fetch_its_videos_pays_for_no_more(
     assert len(batch.billed) == len(batch.created) == 12
 
 
+def test_a_landing_that_breaks_off_is_tried_in_later_rounds(
+    rounds: MakeRounds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_wan.client.errors import WanTransportError
+    from airflow_provider_wan.delivery import landing as delivery
+
+    land, calls = delivery.land, []
+
+    def shaky(*given: Any, **named: Any) -> Any:
         calls.append(given)
         if len(calls) < 3:
             raise WanTransportError("broke off")

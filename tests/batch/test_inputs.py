@@ -161,6 +161,32 @@ def test_pictures_that_are_gone_are_not_needed_any_more(rounds: MakeRounds, sand
     assert billed(sandbox) == 3
 
 
+def test_a_refused_attempt_does_not_forget_the_pictures_of_the_one_before(
+    rounds: MakeRounds, sandbox: Sandbox, pictures: Any
+) -> None:
+    first, second = pictures(2)
+    batch = rounds([image_row("first", str(first))])
+    batch.run()
+    batch.cleared([image_row("second", str(second))], max_cost="0.01 USD").fails()
+    first.unlink()
+    assert batch.cleared([image_row("first", str(first))]).run()["succeeded"] == 1
+    assert billed(sandbox) == 1
+
+
+def test_a_lost_one_whose_picture_is_gone_stays_in_doubt(rounds: MakeRounds, sandbox: Sandbox, pictures: Any) -> None:
+    (path,) = pictures(1)
+    content = path.read_bytes()
+    batch = rounds([image_row("a", str(path), prompt="a [sandbox drop-answer]")], wan_conn_id="wan_gccai")
+    event = batch.first_event()
+    path.unlink()
+    with pytest.raises(Exception, match="may be billed"):
+        batch.goes_on(event)
+    assert batch.statuses == {"a": "unknown"}
+    path.write_bytes(content)
+    assert batch.cleared().run()["succeeded"] == 1
+    assert len(batch.created) == 1
+
+
 def test_all_that_is_wrong_stands_in_one_message(rounds: MakeRounds, sandbox: Sandbox, pictures: Any) -> None:
     good, small, text = pictures(3)
     small.write_bytes(picture(width=60))
