@@ -67,14 +67,16 @@ class BatchLedger:
         self._counted = 0
         """Chunks that the stored head counts: only those are read again."""
         self._kept_head: dict[str, Any] | None = None
+        self.missing = 0
+        """Chunks that the head counts and the store has not: their entries are not known any more."""
         self.task_ids: set[str] = set()
         """The ids of all tasks that the batch is known to have made."""
         self.head = BatchRecord()
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing is known: no attempt has begun, or what is recorded was deleted."""
-        return self.head.series is None and not self._entries
+        """Whether no attempt has begun, or the head of what was recorded was deleted."""
+        return self.head.series is None
 
     @property
     def store(self) -> StateStore | None:
@@ -99,10 +101,17 @@ class BatchLedger:
                 for key, value in ((carried or {}).get("entries") or {}).items():
                     self._entries[key] = ItemRecord.model_validate(value)
             else:
-                self.head = BatchRecord.model_validate(self._store.get(HEAD_KEY) or {})
+                head = self._store.get(HEAD_KEY)
+                self.head = BatchRecord.model_validate(head or {})
                 self._counted, self._kept_head = self.head.chunks, _dump_head(self.head)
                 for number in range(self.head.chunks):
-                    self._take_chunk(number, self._store.get(_name(number)) or {})
+                    content = self._store.get(_name(number))
+                    if content is None:
+                        self.missing += 1
+                        self._unwritten.add(number)
+                    self._take_chunk(number, content or {})
+                if head is None:
+                    self._take_uncounted(self._store)
         except Exception as error:  # noqa: BLE001 - whatever the store raises, it is not "an empty ledger"
             reason = f"{type(error).__name__}: {str(error)[:200]}"
         else:
@@ -112,6 +121,11 @@ class BatchLedger:
             f"The ledger of the batch could not be read ({reason}). Nothing was submitted, because its items may have "
             "been paid already"
         )
+
+    def _take_uncounted(self, store: StateStore) -> None:
+        """Take the chunks that are there without a head: it goes by itself where the store drops what is old."""
+        while (content := store.get(_name(len(self._chunks)))) is not None:
+            self._take_chunk(len(self._chunks), content)
 
     def _take_chunk(self, number: int, content: dict[str, Any]) -> None:
         self._chunks.append(_Chunk(content))

@@ -121,7 +121,7 @@ def take_back(batch: Batch, vendor_of: Callable[[str | None], Vendor]) -> int:
             entry = entry_of(line, item, vendor_of(line.get("wan_conn_id"))) if item else None
         except (AttributeError, KeyError, TypeError, ValueError, WanRequestError):
             continue
-        if item and entry:
+        if item and entry and batch.ledger.get(item.key) == ItemRecord():
             batch.ledger.put(item.key, entry)
             found += 1
     return found

@@ -17,7 +17,7 @@ from airflow_provider_wan.batch.batch import Batch
 from airflow_provider_wan.batch.costs import cost_of_ending, counted
 from airflow_provider_wan.batch.item_ledger import read_objects
 from airflow_provider_wan.batch.items import build_items
-from airflow_provider_wan.batch.ledger import BatchLedger
+from airflow_provider_wan.batch.ledger import HEAD_KEY, BatchLedger
 from airflow_provider_wan.batch.manifest import take_back
 from airflow_provider_wan.batch.media import BatchMedia
 from airflow_provider_wan.batch.progress import Progress, stored_results, summary_of, verdict
@@ -39,6 +39,7 @@ from airflow_provider_wan.client.polling.window import (
     searches_to_dict,
 )
 from airflow_provider_wan.client.tasks import TaskHandle, utc_now
+from airflow_provider_wan.durable import ExclusiveStore, LedgerError
 from airflow_provider_wan.hooks.wan import WanHook
 from airflow_provider_wan.links.wan import WanVideosLink
 from airflow_provider_wan.triggers.owner import owner_of
@@ -99,8 +100,8 @@ class BatchRun:
         self._ledger = BatchLedger(self._store)
         self._accounts = BatchAccounts(settings, self._ledger.head)
         self._batch: Batch | None = None
-
         self._rows = Snapshot([], {}, {})
+
     # -- steps ----------------------------------------------------------------------------------------
 
     def start(self) -> Any:
@@ -138,6 +139,14 @@ class BatchRun:
 
     def _load(self, carried: dict[str, Any] | None) -> None:
         self._ledger.load(carried)
+        if self._ledger.missing and not self._settings.regenerate and not isinstance(self._store, ExclusiveStore):
+            raise LedgerError(
+                f"{self._ledger.missing} of the {self._ledger.head.chunks} parts of the batch's ledger (task state "
+                f"{HEAD_KEY}_…) are gone: Airflow drops what is older than [state_store] default_retention_days. Their "
+                "items may have been paid, so nothing was submitted. To go on from the manifest, delete the task state "
+                f"{HEAD_KEY}; to pay all anew, set regenerate; then clear the task",
+                retryable=False,
+            )
         self._accounts = BatchAccounts(self._settings, self._ledger.head)
         read_objects(self._ledger)
 
@@ -236,6 +245,7 @@ class BatchRun:
         batch = self._batch_of(rows, defaults, is_checking=False)
         if is_changed(batch):
             self._log.warning("The rows are not those that the batch was begun with: they are compared anew")
+            check_batch(batch, series_of(self._context), is_new_attempt=False)
             batch = self._batch_of(rows, defaults, is_checking=True)
             open_batch(batch, self._accounts, series_of(self._context), is_new_attempt=False)
         return batch
@@ -245,7 +255,6 @@ class BatchRun:
         rows: Sequence[Mapping[str, Any]],
         defaults: Mapping[str, Any],
         *,
-            check_batch(batch, series_of(self._context), is_new_attempt=False)
         is_checking: bool,
         skipped: Mapping[int, str] | None = None,
     ) -> Batch:

@@ -15,7 +15,8 @@ from airflow_provider_wan.client.errors import WanTransportError
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, utc_now
 from airflow_provider_wan.durable import LedgerError, Record
 
-from .rounds import CountingStore
+from .conftest import MakeRounds
+from .rounds import CountingStore, is_retryable, row
 
 URL = "https://result.example.com/" + "u" * 1500 + "/{}.mp4?Expires=1&Signature=" + "s" * 400
 
@@ -217,3 +218,42 @@ def test_a_refused_write_leaves_no_older_copy_that_is_read_again(
         if not store.has_refused:
             assert at > 36
             return
+
+
+def test_a_part_that_the_store_has_dropped_is_not_an_empty_one(rounds: MakeRounds) -> None:
+    """Airflow drops each value of its task state 30 days after it was written last: the head lives longest."""
+    batch = rounds([row("a"), row("b")], manifest_path=None)
+    batch.run()
+    assert batch.store is not None
+    batch.store.delete("wan_batch_0000")
+    error = batch.cleared().fails()
+    assert "1 of the 1 parts of the batch's ledger" in str(error)
+    assert not is_retryable(error)
+    batch.retried().fails()
+    assert batch.created == ["a", "b"]
+    batch.cleared(regenerate=True).run()
+    batch.cleared(regenerate=False).run()
+    assert batch.created == ["a", "a", "b", "b"]
+
+
+def test_with_the_manifest_what_the_store_has_dropped_is_gone_on_from(rounds: MakeRounds) -> None:
+    batch = rounds([row("a"), row("b")])
+    batch.run()
+    assert batch.store is not None
+    batch.store.delete("wan_batch_0000")
+    batch.cleared().fails()
+    batch.store.delete("wan_batch")
+    assert batch.retried().run()["succeeded"] == 2
+    assert batch.created == ["a", "b"]
+
+
+def test_a_head_that_the_store_has_dropped_leaves_the_parts_known(rounds: MakeRounds) -> None:
+    batch = rounds([row("a"), row("b")], manifest_path=None)
+    batch.run()
+    assert batch.store is not None
+    batch.store.delete("wan_batch")
+    assert batch.cleared().run()["succeeded"] == 2
+    assert batch.created == ["a", "b"]
+    batch.store.delete("wan_batch")
+    batch.cleared(regenerate=True).run()
+    assert batch.created == ["a", "a", "b", "b"]
