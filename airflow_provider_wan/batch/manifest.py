@@ -52,7 +52,7 @@ def line_of(item: Item, entry: ItemRecord, batch_name: str | None = None) -> dic
         "finished_at": _iso(entry.finished_at),
         "request_id": handle.request_id if handle else None,
         "usage": entry.usage,
-        "sought_since": _iso(record.intent_at) if record and entry.is_in_doubt else None,
+        "sought_since": _iso(record.intent_at) if record and not handle else None,
         "key": item.key,
         "batch": batch_name,
     }
@@ -64,22 +64,24 @@ def skipped_line(number: int, why: str) -> dict[str, Any]:
     return {"id": str(number), "index": number, "status": "skipped", "error_code": "InvalidRow", "error_message": why}
 
 
-def entry_of(line: dict[str, Any], item: Item, vendor: Vendor) -> ItemRecord | None:
+def entry_of(line: dict[str, Any], item: Item, vendor: Vendor, conn_id: str) -> ItemRecord | None:
     """Return what a line says of an item's task, ``None`` when there is none to go on with.
 
+    :param vendor: of the connection that it was submitted on.
     :raises ValueError: or another of the usual errors, for a line that is not understood.
     """
     record = Record(
         fingerprint=item.fingerprint,
+        request=item.request.for_vendor(vendor.name).fingerprint(vendor.name, conn_id),
         intent_at=utc_now(),
         idempotency_key="",
         adopted=True,
         wan_conn_id=line.get("wan_conn_id"),
     )
     if not line.get("task_id"):
-        # Only a list can be searched for what is not named: a repeat needs the key, which stands in no manifest.
-        if not line.get("sought_since") or not vendor.list_tells_time or vendor.has_idempotency_key:
+        if not line.get("sought_since"):
             return None
+        # Only a list can be searched for what is not named: a repeat needs the key, which stands in no manifest.
         since = datetime.fromisoformat(line["sought_since"])
         return ItemRecord(record=record.model_copy(update={"intent_at": since, "adopted": False}))
     handle = TaskHandle.model_validate({name: line.get(name) for name in TaskHandle.model_fields if line.get(name)})
@@ -93,10 +95,11 @@ def entry_of(line: dict[str, Any], item: Item, vendor: Vendor) -> ItemRecord | N
     )
 
 
-def take_back(batch: Batch, vendor_of: Callable[[str | None], Vendor]) -> int:
-    """Take into an empty ledger what the manifest of the same task instance says; return of how many items.
+def take_back(batch: Batch, vendor_of: Callable[[str], Vendor], default: str) -> int:
+    """Take into the ledger what it does not know and the manifest of the same task instance says; return how many.
 
-    :param vendor_of: returns the vendor of a connection; of the batch's own where a line names none.
+    :param vendor_of: returns the vendor of a connection.
+    :param default: the connection of lines that name none.
     :raises WanError: when the manifest is there and cannot be read: what it says may have been paid.
     """
     from airflow.sdk import ObjectStoragePath
@@ -118,7 +121,8 @@ def take_back(batch: Batch, vendor_of: Callable[[str | None], Vendor]) -> int:
         try:
             line = json.loads(row) if row.strip() else {}
             item = batch.items.get(line.get("key", "")) if line.get("batch") == batch.name else None
-            entry = entry_of(line, item, vendor_of(line.get("wan_conn_id"))) if item else None
+            conn_id = line.get("wan_conn_id") or default
+            entry = entry_of(line, item, vendor_of(conn_id), conn_id) if item else None
         except (AttributeError, KeyError, TypeError, ValueError, WanRequestError):
             continue
         if item and entry and batch.ledger.get(item.key) == ItemRecord():

@@ -151,8 +151,7 @@ class BatchRun:
         read_objects(self._ledger)
 
     def _take_back(self, batch: Batch) -> None:
-        accounts = self._accounts
-        count = take_back(batch, lambda name: accounts.vendor(name or accounts.default))
+        count = take_back(batch, self._accounts.vendor, self._accounts.default)
         if count:
             self._log.warning(
                 "The ledger of this batch is empty, as after a clear that deleted it; %d of its items are known from "
@@ -245,8 +244,8 @@ class BatchRun:
         batch = self._batch_of(rows, defaults, is_checking=False)
         if is_changed(batch):
             self._log.warning("The rows are not those that the batch was begun with: they are compared anew")
-            check_batch(batch, series_of(self._context), is_new_attempt=False)
             batch = self._batch_of(rows, defaults, is_checking=True)
+            check_batch(batch, series_of(self._context), is_new_attempt=False)
             open_batch(batch, self._accounts, series_of(self._context), is_new_attempt=False)
         return batch
 

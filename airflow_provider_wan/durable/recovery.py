@@ -120,12 +120,14 @@ class Recovery:
                 self._pause_for_another(record),
                 "Another worker may be submitting just now: what it records is waited for",
             )
-        if vendor.has_idempotency_key and age < self.times.key_lifetime:
+        if record.idempotency_key and vendor.has_idempotency_key and age < self.times.key_lifetime:
             if lost is not None and self._may_come_back(record, self.timing.look_again):
                 soon = min(self.timing.look_again, SOON)
                 return ComeBack(soon, "The same idempotency key is sent again in a moment")
             return self._repeat(record)
-        if vendor.has_idempotency_key or vendor.list_tells_time:
+        if vendor.has_idempotency_key and not record.idempotency_key:
+            means = "and so was its idempotency key, with the ledger that a clear has deleted"
+        elif vendor.has_idempotency_key or vendor.list_tells_time:
             means = "which is too long ago to be looked up"
         else:
             means = f"and {vendor.title} has neither idempotency keys nor a task list to look in"

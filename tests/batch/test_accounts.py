@@ -15,7 +15,7 @@ from airflow_provider_wan.operators.parameters import WanLiteralError
 from airflow_provider_wan.sandbox import Sandbox
 from tests.accounts import KEYS, NAMES, by_account, connect, sandbox, several
 
-from .rounds import Rounds, row
+from .rounds import CountingStore, Rounds, row
 
 __all__ = ["sandbox", "several"]
 
@@ -149,6 +149,15 @@ def test_a_batch_from_before_the_list_goes_on_at_its_account(sandbox: Sandbox, r
     assert batch.cleared(wan_conn_id=NAMES, max_in_flight=100).run()["succeeded"] == 6
     assert by_account(sandbox)["b"] >= 3
     assert is_paid_once(batch, 6)
+
+
+def test_a_manifest_brings_lost_ones_back_to_their_accounts(sandbox: Sandbox, rounds: MakeRounds) -> None:
+    lost = "a [sandbox drop-answer]"
+    batch = rounds([row(lost), row("b")])
+    batch.first_round()
+    batch.store = CountingStore()
+    assert batch.cleared().run()["succeeded"] == 2
+    assert batch.billed == batch.created == [lost, "b"]
 
 
 def test_a_manifest_brings_items_back_to_their_accounts(sandbox: Sandbox, rounds: MakeRounds) -> None:

@@ -51,6 +51,16 @@ def test_a_lost_submission_is_looked_for(rounds: MakeRounds, sandbox: Sandbox) -
     assert len(batch.created) == 2
 
 
+@pytest.mark.parametrize("name", ["default", "powertokens", "freepik"])
+def test_one_that_was_given_up_in_doubt_is_still_in_doubt(rounds: MakeRounds, sandbox: Sandbox, name: str) -> None:
+    lost = "a [sandbox hold drop-answer]"
+    batch = rounds([row(lost), row("b")], wan_conn_id=f"wan_{name}", timeout=1)
+    batch.fails()
+    assert batch.statuses == {"1": "unknown", "2": "succeeded"}
+    emptied(batch).fails()
+    assert batch.created == [lost, "b"]
+
+
 def test_a_changed_row_and_regenerate_pay_anew(rounds: MakeRounds) -> None:
     batch = rounds([row("a"), row("b")])
     batch.run()
