@@ -328,12 +328,17 @@ class BatchAccounts:
 
     def is_any_left(self) -> bool:
         """Whether there is an account that time or nothing at all is needed for."""
-        now = utc_now()
-        for name in self._names:
-            record = self._record(name)
-            if not (record.died and AccountState.of(record.state or {}).is_out(now)):
-                return True
-        return False
+        return any(not self.is_dead(name) for name in self._names)
+
+    def is_dead(self, name: str) -> bool:
+        """Whether a person has to mend an account before it can be paid with: its key, its money, its connection."""
+        if not self.is_choice:
+            return False
+        try:
+            self.account(name)
+        except WanRequestError:
+            return True
+        return self._record(name).died
 
     def again_at(self, name: str) -> datetime | None:
         """Return the moment to which an account is left alone, if it is."""

@@ -75,12 +75,12 @@ class Pauses:
             self._batch.stop(Stop(message=why, retryable=True))
 
     def _is_nothing_left(self, now: datetime) -> bool:
-        """Whether every account has refused everything for longer than the time-out."""
+        """Whether every account that is not dead has refused everything for longer than the time-out."""
         oldest: dict[str, datetime] = {}
         for place, backoff in self._all.items():
             name = place.partition(" ")[0]
             oldest[name] = min(oldest.get(name, backoff.since), backoff.since)
-        names = self._accounts.names
+        names = [name for name in self._accounts.names if not self._accounts.is_dead(name)]
         return all(name in oldest and now - oldest[name] > self._batch.settings.timeout for name in names)
 
     def shorten(self, item: Item, name: str) -> None:

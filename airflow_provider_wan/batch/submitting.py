@@ -132,8 +132,9 @@ class Submitting:
         excluded_too = excluded | dict.fromkeys(refused, "it refused the request")
         choice = self._accounts.choose(item, self._in_flight, excluded_too)
         left = [name for name in self._accounts.of_item(item) if self._accounts.may_express(name, item)]
-        if refused and not set(left) - refused.keys():
-            self._batch.give_up(item, list(refused.values())[-1])
+        if choice.name is None and left and all(name in refused or self._accounts.is_dead(name) for name in left):
+            why = f"No account that can take it is left: {self._accounts.described()}"
+            self._batch.give_up(item, list(refused.values())[-1] if refused else WanBillingError(why))
         if self._accounts.is_choice and choice.name and choice.passed_over.keys() != self._passed_over:
             self._passed_over = set(choice.passed_over)
             self._batch.log.info("Row %s and others like it: %s", item.id, choice)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_wan.client.errors import WanError
+from airflow_provider_wan.client.routing import state
+from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.operators.parameters import WanLiteralError
 from airflow_provider_wan.sandbox import Sandbox
 from tests.accounts import KEYS, NAMES, by_account, connect, sandbox, several
@@ -112,6 +115,50 @@ def test_when_no_account_is_left_submitting_stops_and_a_retry_goes_on(sandbox: S
     sandbox.configure(account_trouble=dict.fromkeys((KEYS[name] for name in "abc"), "unpaid"))
     assert batch.cleared().run()["succeeded"] == 4
     assert by_account(sandbox) == {"d": 4}
+
+
+def ends(batch: Rounds) -> Exception:
+    """One attempt, whose rounds wait for nothing but tasks and short pauses."""
+    driven, method, given = batch.attempt(), "execute", {}
+    while True:
+        try:
+            raise AssertionError(f"not failed but returned {driven.call(method, **given)}")
+        except TaskDeferred as deferred:
+            wake_at = deferred.trigger.serialize()[1]["wake_at"]
+            assert wake_at is None or datetime.fromisoformat(wake_at) < utc_now() + timedelta(minutes=1)
+            method, given = "execute_round", {"event": batch.trigger_of(deferred)}
+        except AirflowFailException as error:
+            return error
+
+
+def test_a_row_whose_own_account_is_dead_holds_up_no_batch(sandbox: Sandbox, rounds: MakeRounds) -> None:
+    sandbox.configure(account_trouble={KEYS["a"]: "unpaid"})
+    batch = rounds([row("a", wan_conn_id="wan_a"), row("b", wan_conn_id="wan_b")])
+    assert "No account that can take it is left: wan_a" in str(ends(batch))
+    assert batch.statuses == {"1": "failed", "2": "succeeded"}
+    sandbox.configure(account_trouble={})
+    assert batch.cleared().run()["succeeded"] == 2
+
+
+def test_a_connection_that_is_not_there_is_no_account_that_is_left(sandbox: Sandbox, rounds: MakeRounds) -> None:
+    sandbox.configure(account_trouble={KEYS["a"]: "unpaid"})
+    assert "no account is left" in str(ends(rounds(shots(2), wan_conn_id=["wan_a", "wan_nowhere"])))
+
+
+def goes_round(batch: Rounds, times: int) -> None:
+    event = batch.first_event()
+    for _ in range(times):
+        event = batch.next_event(event)
+
+
+def test_one_that_refuses_for_the_whole_time_out_ends_a_batch_whose_others_are_dead(
+    sandbox: Sandbox, rounds: MakeRounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(state._SECONDS, state.Trouble.THROTTLED, (0.05, 0.1))
+    sandbox.configure(account_trouble={KEYS["a"]: "unpaid", KEYS["b"]: "throttled"})
+    batch = rounds(shots(2), wan_conn_id=["wan_a", "wan_b"], timeout=0.5)
+    with pytest.raises(WanError, match="nothing could be submitted to any account"):
+        goes_round(batch, 40)
 
 
 def test_an_account_that_goes_away_in_the_middle_keeps_what_it_has(sandbox: Sandbox, rounds: MakeRounds) -> None:
