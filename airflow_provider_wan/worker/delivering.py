@@ -50,10 +50,9 @@ class Delivering:
             # A decorated function's request is not at hand any more: its estimate is on record.
             result["cost"] = result["cost"] or record.cost
             stored = {name: result[name] for name in ("uri", "bytes", "sha256") if name in result}
-            if stored or metrics.statistics() is not None:
-                # Else nobody asks whether it is finished: a later attempt asks the vendor in any case.
-                update = {"finished": True, "stored": stored or record.stored, "cost": result["cost"]}
-                self._run.keep(record.model_copy(update=update))
+            # Without a stored video, too: what is finished is not cancelled (or deleted) when another replaces it.
+            update = {"finished": True, "stored": stored or record.stored, "cost": result["cost"]}
+            self._run.keep(record.model_copy(update=update))
         return self._hand_on(result)
 
     def deliver_stored(self, obtained: Obtained, stored: dict[str, Any]) -> dict[str, Any]:

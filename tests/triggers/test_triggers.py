@@ -423,7 +423,7 @@ async def test_what_is_imported_is_kept_out_of_garbage_collections_once(
 ) -> None:
     triggers._freeze_imports.cache_clear()
     frozen = []
-    monkeypatch.setattr(triggers.gc, "freeze", lambda: frozen.append(True))
+    monkeypatch.setattr("gc.freeze", lambda: frozen.append(True))
     for handle in (submitted(), submitted()):
         await event_of(trigger_for(handle))
     assert frozen == [True]
