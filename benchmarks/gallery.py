@@ -48,6 +48,9 @@ addEventListener("DOMContentLoaded", () => new MutationObserver((seen, watcher) 
 """
 LOADED = "return performance.getEntriesByType('navigation')[0].loadEventEnd"
 REQUESTS = "return performance.getEntriesByType('resource').map(entry => entry.name)"
+STANDS = 8
+"""Seconds."""
+
 KINDS = {"media": "/media/", "api": "/api/", "static": "/static/", "vendor": "clip.mp4?n="}
 SCROLL = """
 const done = arguments[0];
@@ -151,16 +154,15 @@ def _signed_in(airflow: LocalAirflow) -> Iterator[Browser]:
 
 
 def _settled(browser: Browser) -> int:
-    """Wait until the memory stands still, and return it."""
-    last = 0
+    """Wait until the memory has stood still for some seconds, and return it."""
+    seen: list[int] = []
 
     def stands() -> int | None:
-        nonlocal last
-        now = browser.renderer_bytes()
-        stands_now, last = abs(now - last) < 1_000_000, now
-        return now if stands_now else None
+        seen.append(browser.renderer_bytes())
+        last = seen[-STANDS:]
+        return last[-1] if len(last) == STANDS and max(last) - min(last) < 1_000_000 else None
 
-    return wait_until(stands, 60, "the tab's memory stands still", every=1)
+    return wait_until(stands, 120, "the tab's memory stands still", every=1)
 
 
 def _cpu(process: psutil.Process) -> float:
