@@ -24,6 +24,9 @@ from benchmarks.sandbox_process import SandboxProcess, connection
 
 WORKERS = 60
 SUBMITS_PER_SECOND = 5
+"""Of the vendor; the account keeps a little below, as one does."""
+
+PACE = 4.6
 WAYS = ("nothing shared", "ledger_path")
 
 
@@ -57,7 +60,7 @@ def run_way(way: str, workers: int) -> dict[str, Any]:
     settings = {"generation_seconds": "5:10", "running_limit": 1000, "submit_qps": SUBMITS_PER_SECOND}
     with tempfile.TemporaryDirectory() as place, SandboxProcess(answer_delay=0.15, **settings) as sandbox:
         os.environ["AIRFLOW_CONN_WAN_DEFAULT"] = connection(
-            sandbox.url, "dashscope", submits_per_second=SUBMITS_PER_SECOND
+            sandbox.url, "dashscope", submits_per_second=PACE
         )
         ledger_path = f"file://{place}/ledger" if way == "ledger_path" else None
         start, told = fork.Event(), fork.Queue()

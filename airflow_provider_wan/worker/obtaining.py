@@ -30,7 +30,7 @@ from airflow_provider_wan.worker.inputs import inputs_of
 from airflow_provider_wan.worker.ledgers import ObjectStore
 from airflow_provider_wan.worker.settings import series_of
 from airflow_provider_wan.worker.task_run import TaskRun
-from airflow_provider_wan.worker.turns import HELD_SECONDS, NotYet, next_turn
+from airflow_provider_wan.worker.turns import HELD_SECONDS, LATE_SECONDS, NotYet, next_turn
 
 
 class Obtaining:
@@ -112,8 +112,9 @@ class Obtaining:
         settings, hook = self._run.settings, self._run.accounts.usable(conn_id)
         request = self._run.accounts.request_for(conn_id, self.request)
         before = partial(self._before_paying, hook, request)
-        # With others to go to, a throttled account holds no worker.
-        patience = Patience(throttled=0.0 if len(self._run.accounts.names) > 1 else settings.times.submit)
+        # With others to go to, or another turn to take, a throttled account holds no worker.
+        has_other_way = len(self._run.accounts.names) > 1 or self.takes_turns
+        patience = Patience(throttled=0.0 if has_other_way else settings.times.submit)
         return Attempt(
             call=kind(
                 client=hook.get_conn(),
@@ -155,15 +156,22 @@ class Obtaining:
         self._prove_place()
         self._wait_for_turn(hook.account)
 
+    @property
+    def takes_turns(self) -> bool:
+        """Whether workers keep the pace of the account together, by the ledger that they share."""
+        return not self._run.accounts.is_choice and isinstance(self._run.store, ObjectStore)
+
     def _wait_for_turn(self, account: Account) -> None:
         """Keep the pace of the account together with all workers that share its ledger.
 
         :raises NotYet: when the worker is freed meanwhile.
         """
-        if self._run.accounts.is_choice or not isinstance(self._run.store, ObjectStore):
+        store = self._run.store
+        if not (self.takes_turns and isinstance(store, ObjectStore)):
             return
-        if self.turn is None:
-            self.turn = next_turn(self._run.store, account)
+        if self.turn is None or self.turn < time.time() - LATE_SECONDS:
+            # Those that come late would come together.
+            self.turn = next_turn(store, account)
         left = self.turn - time.time()
         if left > HELD_SECONDS and self._run.defers:
             raise NotYet(self.turn, left)

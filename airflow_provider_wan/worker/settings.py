@@ -24,6 +24,7 @@ class RunTimes:
     :param backstop: how long after the trigger's own deadline Airflow's stands; its passing skips all clean-up.
     :param shortest_search: a search for a lost submission gets as long at least, however little is left.
     :param throttled_pause: between two attempts to submit at a vendor that is throttled.
+    :param turn_pause: the first of these where workers take turns.
     :param submit: how long a worker is held for one throttled submission.
     :param margin: how long before Airflow's ``execution_timeout`` a wait ends, so that its clean-up comes first.
     """
@@ -31,6 +32,7 @@ class RunTimes:
     backstop: float = 300.0
     shortest_search: float = 120.0
     throttled_pause: float = 60.0
+    turn_pause: float = 2.0
     submit: float = 5.0
     margin: float = 30.0
 

@@ -20,6 +20,9 @@ HELD_SECONDS = 5.0
 LEAD_SECONDS = 4.0
 """So long before its turn a worker is asked for again: Airflow takes a moment to start it."""
 
+LATE_SECONDS = 0.5
+"""A worker that is later than this takes another turn."""
+
 KEPT_SECONDS = 120.0
 """After which turns that have passed are removed."""
 

@@ -95,7 +95,7 @@ class Execution:
                 found = ComeBack(max(0.0, error.seconds - LEAD_SECONDS), f"Other workers submit too: {error}")
             except WanQuotaError as error:
                 refusal, self._obtaining.turn = error, None
-                pause = max(error.retry_after or 0.0, self._settings.times.throttled_pause)
+                pause = max(error.retry_after or 0.0, self._throttled_pause())
                 found = ComeBack(pause, f"The submission is throttled, no task was made: {error}")
             except WanAuthError as error:
                 is_one = not self._run.accounts.is_choice
@@ -109,6 +109,13 @@ class Execution:
                 return self._go_on(found)
             self._pause(found, refusal)
             obtain = self._obtaining.attempt().obtain
+
+    def _throttled_pause(self) -> float:
+        """Return the seconds until the next try; where turns are taken it is soon, and later the longer it goes on."""
+        longest = self._settings.times.throttled_pause
+        if not self._obtaining.takes_turns:
+            return longest
+        return min(longest, max(self._settings.times.turn_pause, (utc_now() - self._run.since).total_seconds()))
 
     def resume(self, event: dict[str, Any]) -> Any:
         """Take the trigger's event; return the result."""

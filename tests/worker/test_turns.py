@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from pydantic import SecretStr
 
 from airflow_provider_wan.client.account import Account
+from airflow_provider_wan.client.tasks import utc_now
 from airflow_provider_wan.operators.wan import WanTextToVideoOperator
 from airflow_provider_wan.sandbox import Sandbox
 from airflow_provider_wan.triggers.wan import WanPauseTrigger
@@ -76,9 +78,8 @@ def test_nothing_of_the_key_is_written(tmp_path: Path) -> None:
 def make(ledger: Path, number: int, **kwargs: Any) -> Driven:
     def operator() -> WanTextToVideoOperator:
         path = f"file://{ledger}"
-        return WanTextToVideoOperator(
-            task_id="make", prompt=f"fox {number}", poll_interval=1, ledger_path=path, duration=2, **kwargs
-        )
+        given: dict[str, Any] = {"prompt": f"fox {number}", "poll_interval": 1, "duration": 2} | kwargs
+        return WanTextToVideoOperator(task_id="make", ledger_path=path, **given)
 
     return Driven(operator, instance=Instance(map_index=number))
 
@@ -109,10 +110,39 @@ def test_a_worker_whose_turn_is_far_is_freed_and_keeps_its_turn(paced: Sandbox, 
     # Its turn has come: it takes no other one.
     before = store.turns(f"dashscope-{account}")
     with pytest.raises(TaskDeferred) as waiting:
-        run.call("execute_again", event={"since": trigger.since, "record": None, "turn": time.time()})
+        run.call("execute_again", event={"since": trigger.since, "record": None, "turn": time.time() + 1})
     assert waiting.value.method_name == "execute_complete"
     assert store.turns(f"dashscope-{account}") == before
     assert len(paced.ledger()["created"]) == 1
+
+
+def test_a_worker_that_is_late_for_its_turn_takes_another(paced: Sandbox, tmp_path: Path) -> None:
+    store, account = ObjectStore(f"file://{tmp_path}", ["x"]), f"dashscope-{ACCOUNT.key_fingerprint}"
+    run = make(tmp_path, 1)
+    with pytest.raises(TaskDeferred) as deferred:
+        run.call("execute_again", event={"since": utc_now().isoformat(), "record": None, "turn": time.time() - 30})
+    assert deferred.value.method_name == "execute_complete"
+    assert len(store.turns(account)) == 1
+    assert len(paced.ledger()["created"]) == 1
+
+
+def test_a_worker_that_is_refused_all_the_same_is_freed_until_another_turn(paced: Sandbox, tmp_path: Path) -> None:
+    run = make(tmp_path, 1, prompt="fox [sandbox reject=429:Throttling.RateQuota times=2]")
+    began = utc_now()
+    with pytest.raises(TaskDeferred) as deferred:
+        run.call("execute")
+    trigger = deferred.value.trigger
+    assert isinstance(trigger, WanPauseTrigger)
+    # It asked once, and comes back for a new turn long before the minute of one that is throttled alone.
+    assert trigger.turn is None
+    assert datetime.fromisoformat(trigger.moment) - began < timedelta(seconds=30)
+    assert paced.ledger()["requests"]["dashscope"]["submit"] == {"429": 1}
+    # The longer it goes on, the longer are the pauses.
+    long_ago = (utc_now() - timedelta(seconds=45)).isoformat()
+    with pytest.raises(TaskDeferred) as again:
+        run.call("execute_again", event={"since": long_ago, "record": None})
+    assert isinstance(again.value.trigger, WanPauseTrigger)
+    assert datetime.fromisoformat(again.value.trigger.moment) - utc_now() > timedelta(seconds=30)
 
 
 def test_without_a_shared_ledger_nobody_waits(paced: Sandbox) -> None:
