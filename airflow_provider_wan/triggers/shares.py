@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,6 +22,12 @@ FEW = 10
 
 DEFERRED = "deferred"
 
+FULL = 0.9
+"""Of its capacity: what else is deferred may be with no triggerer at all, and nobody else asks for it."""
+
+_present: Counter[tuple[str, str]] = Counter()
+"""The Airflow tasks of this triggerer, also those that wait for a moment and ask the vendor nothing."""
+
 
 class _Share:
     """The Airflow tasks whose waits are on one poller, and the part that they are of all."""
@@ -32,12 +40,14 @@ class _Share:
 
     def join(self, task: tuple[str, str]) -> None:
         self._own[task] += 1
+        _present[task] += 1
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._follow())
 
     def leave(self, task: tuple[str, str]) -> bool:
         """Return whether it was the last one."""
         self._own[task] -= 1
+        _goes(task)
         if not self._own[task]:
             del self._own[task]
         if not self._own and self._asking is not None:
@@ -55,12 +65,12 @@ class _Share:
 
     async def _now(self) -> float:
         """Return this triggerer's part; what it was where Airflow does not tell."""
-        if self._poller.waits <= FEW:
+        if self._poller.waits <= FEW or _present.total() >= FULL * _capacity():
             return 1.0
         tasks: dict[str, list[str]] = defaultdict(list)
         for dag_id, task_id in self._own:
             tasks[dag_id].append(task_id)
-        own = self._own.total()
+        own = sum(_present[task] for task in self._own)
         try:
             from asgiref.sync import sync_to_async
 
@@ -88,6 +98,32 @@ def leave(poller: Poller, task_instance: Any) -> None:
     if task_instance is not None and _shares[poller].leave(_task_of(task_instance)):
         # It knows its poller, and so would keep it.
         del _shares[poller]
+
+
+@contextmanager
+def present(task_instance: Any) -> Iterator[None]:
+    """Count a task instance among those of this triggerer while it asks the vendor nothing."""
+    if task_instance is None:
+        yield
+        return
+    task = _task_of(task_instance)
+    _present[task] += 1
+    try:
+        yield
+    finally:
+        _goes(task)
+
+
+def _goes(task: tuple[str, str]) -> None:
+    _present[task] -= 1
+    if not _present[task]:
+        del _present[task]
+
+
+def _capacity() -> int:
+    from airflow.providers.common.compat.sdk import conf
+
+    return int(conf.getint("triggerer", "capacity", fallback=1000))
 
 
 def _task_of(task_instance: Any) -> tuple[str, str]:

@@ -361,7 +361,8 @@ class WanPauseTrigger(WanTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Sleep until the moment."""
         left = (datetime.fromisoformat(self.moment) - utc_now()).total_seconds()
-        await asyncio.sleep(max(0.0, left))
+        with shares.present(self.task_instance):
+            await asyncio.sleep(max(0.0, left))
         turn = {} if self.turn is None else {"turn": self.turn}
         yield TriggerEvent({"since": self.since, "record": self.record} | turn)
 
@@ -394,6 +395,7 @@ class WanSearchTrigger(WanTrigger):
 
         deadline = datetime.fromisoformat(self.deadline)
         hook = await self._hook(deadline)
-        clue = await hook.await_clue(Sought.of(self.sought), deadline, self._say)
+        with shares.present(self.task_instance):
+            clue = await hook.await_clue(Sought.of(self.sought), deadline, self._say)
         await self._all_written()
         yield TriggerEvent({"since": self.since, "record": self.record, "clue": clue.to_dict()})

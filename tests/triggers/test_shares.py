@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import weakref
 from dataclasses import dataclass
@@ -56,6 +57,36 @@ async def test_the_part_follows_what_airflow_counts(asked: dict[str, Any]) -> No
         continue
     asked["ads"] = 5  # the triggers of some have begun before Airflow shows them as deferred
     assert await desk.told.get() == 1.0
+    for _ in range(20):
+        shares.leave(desk, Instance())
+
+
+async def test_those_that_pause_here_are_not_elsewhere(asked: dict[str, Any]) -> None:
+    desk: Any = Desk()
+    with contextlib.ExitStack() as pauses:
+        for _ in range(60):
+            pauses.enter_context(shares.present(Instance()))
+        for _ in range(20):
+            shares.join(desk, Instance())
+        assert await desk.told.get() == 1.0
+    while await desk.told.get() != 0.25:
+        continue
+    for _ in range(20):
+        shares.leave(desk, Instance())
+
+
+async def test_a_full_triggerer_leaves_nothing_to_others_that_may_not_be_there(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk: Any = Desk()
+    monkeypatch.setenv("AIRFLOW__TRIGGERER__CAPACITY", "22")
+    for _ in range(20):
+        shares.join(desk, Instance())
+    assert await desk.told.get() == 1.0
+    assert asked["asked"] == []
+    monkeypatch.setenv("AIRFLOW__TRIGGERER__CAPACITY", "1000")
+    while await desk.told.get() != 0.25:
+        continue
     for _ in range(20):
         shares.leave(desk, Instance())
 
