@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from airflow_provider_wan.client.polling.watch import EndingStatus
-from airflow_provider_wan.client.schedule.asks import Ask
+from airflow_provider_wan.client.schedule.asks import Ask, Query
 from airflow_provider_wan.client.schedule.schedule import Schedule
 from airflow_provider_wan.client.tasks import Mode, TaskHandle, TaskStatus, VideoTask, utc_now
 
@@ -48,12 +48,21 @@ def test_a_lone_wait_is_looked_at_after_one_interval_and_then_every_interval(has
 
 
 def test_where_many_wait_first_looks_are_put_off_by_what_such_tasks_take() -> None:
-    """So that this page's first rule is one for the lone ones."""
+    """But for a few, which tell whether such tasks are refused."""
     schedule = Schedule(10.0, False)
     for number in range(50):
         schedule.add(handle(number), INTERVAL, "wan2.7-t2v/720P/5", START)
-    _, first = next_ask(schedule, START)
-    assert first - START > INTERVAL
+    moments, now = [], START
+    for _ in range(20):
+        ask, now = next_ask(schedule, now)
+        assert isinstance(ask, Query)
+        moments.append(now - START)
+        running = VideoTask(task_id=ask.handle.task_id, vendor="dashscope", status=TaskStatus.RUNNING)
+        schedule.answered(ask, running, now)
+    early = [moment for moment in moments if moment < 2 * INTERVAL]
+    assert min(early) == pytest.approx(INTERVAL, abs=0.1)
+    assert len(early) < 10
+    assert moments[len(early)] >= 60.0 - INTERVAL / 2
 
 
 async def test_a_lone_short_video_costs_one_query_where_it_ends_within_the_interval(desk: Desk) -> None:
