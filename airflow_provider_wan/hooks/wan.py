@@ -22,7 +22,7 @@ from airflow_provider_wan.client.transport.client import AsyncWanClient, WanClie
 from airflow_provider_wan.client.transport.flows import Patience
 from airflow_provider_wan.client.vendors import vendor_of
 from airflow_provider_wan.client.vendors.base import TaskFilter, Vendor
-from airflow_provider_wan.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
+from airflow_provider_wan.get_provider_info import FIELD_BEHAVIOUR
 from airflow_provider_wan.hooks.account import account_of, with_account
 from airflow_provider_wan.hooks.looking_up import looked_up, persistently
 from airflow_provider_wan.telemetry import metrics
@@ -405,23 +405,9 @@ class WanHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the extra fields of the connection form, as provider info declares them."""
-        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-        from flask_babel import lazy_gettext
-        from wtforms import StringField
-        from wtforms.validators import Optional, any_of
+        from airflow_provider_wan.hooks.form import form_widgets
 
-        def field(declared: dict[str, Any]) -> Any:
-            choices = declared["schema"].get("enum")
-            # Airflow shows text, number, password and tick-box fields only; any_of makes a text field a choice.
-            return StringField(
-                lazy_gettext(declared["label"]),
-                validators=[any_of(choices) if choices else Optional()],
-                description=declared["description"],
-                default=declared["schema"].get("default"),
-                widget=BS3TextFieldWidget(),
-            )
-
-        return {name: field(declared) for name, declared in CONNECTION_FIELDS.items()}
+        return form_widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
