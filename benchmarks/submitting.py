@@ -59,9 +59,7 @@ def run_way(way: str, workers: int) -> dict[str, Any]:
     fork = multiprocessing.get_context("fork")
     settings = {"generation_seconds": "5:10", "running_limit": 1000, "submit_qps": SUBMITS_PER_SECOND}
     with tempfile.TemporaryDirectory() as place, SandboxProcess(answer_delay=0.15, **settings) as sandbox:
-        os.environ["AIRFLOW_CONN_WAN_DEFAULT"] = connection(
-            sandbox.url, "dashscope", submits_per_second=PACE
-        )
+        os.environ["AIRFLOW_CONN_WAN_DEFAULT"] = connection(sandbox.url, "dashscope", submits_per_second=PACE)
         ledger_path = f"file://{place}/ledger" if way == "ledger_path" else None
         start, told = fork.Event(), fork.Queue()
         processes = [
