@@ -46,10 +46,26 @@ KEYS = {
 }
 
 
+TRIES = 5
+
+
 def why_missing() -> str | None:
     """Return what has to be installed for a browser, ``None`` where it is there."""
     missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
     return f"no {' and no '.join(missing)} (Debian: apt-get install chromium chromium-driver)" if missing else None
+
+
+def _driver() -> tuple[subprocess.Popen[str], str]:
+    """Start a driver; return it and its port. It takes a free IPv4 port, and ends where the IPv6 one is taken."""
+    for _ in range(TRIES):
+        driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True)
+        assert driver.stdout is not None
+        for line in driver.stdout:
+            if found := re.search(r"successfully on port (\d+)", line):
+                return driver, found[1]
+        driver.stdout.close()
+        driver.wait(10)
+    raise RuntimeError(f"chromedriver ended {TRIES} times before it listened")
 
 
 class Browser:
@@ -57,11 +73,7 @@ class Browser:
 
     def __init__(self, width: int = 1400, height: int = 900, dark: bool = False) -> None:
         self._profile = tempfile.mkdtemp(prefix="wan-chromium-")
-        self._driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True)
-        assert self._driver.stdout is not None
-        port = next(
-            found[1] for line in self._driver.stdout if (found := re.search(r"successfully on port (\d+)", line))
-        )
+        self._driver, port = _driver()
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
         arguments = [*FLAGS, f"--user-data-dir={self._profile}", f"--window-size={width},{height}"]
         options: dict[str, Any] = {"args": arguments}
